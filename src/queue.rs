@@ -6,9 +6,25 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use crate::sample::Sample;
+use crate::{clock::Clock, sample::Sample};
+
+mod capacity;
+mod commit;
+mod files;
+mod generation;
+mod live;
+mod lock;
+mod owner;
+pub mod record;
+mod recovery;
+mod store;
+
+pub use generation::StorageError;
+pub use lock::LockError;
+pub use owner::Owner;
 
 /// Where the queue lives and what bounds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,3 +137,161 @@ pub struct Dropped {
     /// Thrown away by the operator.
     pub purged: u64,
 }
+
+impl Dropped {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.overflow + self.expired + self.corrupt + self.purged
+    }
+}
+
+impl Ledger {
+    fn add(&mut self, other: &Self) {
+        self.enqueued += other.enqueued;
+        self.acknowledged += other.acknowledged;
+        self.dead_lettered += other.dead_lettered;
+        self.dropped.overflow += other.dropped.overflow;
+        self.dropped.expired += other.dropped.expired;
+        self.dropped.corrupt += other.dropped.corrupt;
+        self.dropped.purged += other.dropped.purged;
+    }
+}
+
+/// Why the queue couldn't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process owns the directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The directory can't be used.
+    #[error("can't use the queue's directory {directory}")]
+    Directory {
+        /// Which one.
+        directory: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database can't be used.
+    #[error("can't open the queue in {directory}")]
+    Storage {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
+}
+
+/// Why the queue didn't do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueueError {
+    /// It was closed.
+    #[error("the queue is closed")]
+    Closed,
+    /// Too many requests wait already.
+    #[error("the queue is busy")]
+    Busy,
+    /// The storage refused. Nothing was confirmed; the queue reopens its storage by itself.
+    #[error("{0}")]
+    Storage(Arc<StorageError>),
+}
+
+/// What became of the samples of one enqueue.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// Samples that were refused because the queue is full, counted as dropped.
+    pub refused: u64,
+    /// Older entries that had to give way, counted as dropped.
+    pub evicted: u64,
+}
+
+/// An open queue, by role.
+#[derive(Debug)]
+pub struct Queue {
+    /// For samplers.
+    pub producer: Producer,
+    /// For the forwarder.
+    pub consumer: Consumer,
+    /// For everybody who wants to look.
+    pub stats: watch::Receiver<Stats>,
+    /// The thread that does the work; to be joined.
+    pub owner: Owner,
+}
+
+/// Opens the queue in `options.directory`, creates it when absent, and starts its owner thread.
+/// `machine_id` binds the agent id to this machine, so that a cloned disk image gets its own.
+///
+/// It blocks for some milliseconds, or as long as another process takes to let go of the lock, at
+/// most `patience`.
+pub fn open(
+    options: Options,
+    machine_id: Option<&str>,
+    clock: Arc<dyn Clock>,
+    patience: Duration,
+) -> Result<Queue, OpenError> {
+    let machine = machine_id.map(|id| Uuid::new_v5(&MACHINE_NAMESPACE, id.as_bytes()));
+    let (commands, owner, stats) = owner::start(options, machine, clock, patience)?;
+    let producer = Producer { commands: commands.clone() };
+    let consumer = Consumer { commands, stats: stats.clone() };
+    Ok(Queue { producer, consumer, stats, owner })
+}
+
+/// Whether there is a queue in `directory` at all.
+#[must_use]
+pub fn exists(directory: &std::path::Path) -> bool {
+    recovery::exists(directory)
+}
+
+const MACHINE_NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2a0e_9d5b_4c37_8a41_52e3_b7d0_c9f4);
+
+/// Puts samples into the queue, and can do nothing else.
+#[derive(Debug, Clone)]
+pub struct Producer {
+    commands: owner::Commands,
+}
+
+impl Producer {
+    /// Appends the samples of one tick in one durable commit.
+    ///
+    /// When it returns `Ok`, every sample that isn't counted as refused survives a `kill -9`, and
+    /// with [`Sync::Always`] a power cut. Cancel-safe: a dropped call enqueues all or nothing.
+    pub async fn enqueue(&self, samples: Vec<Sample>) -> Result<Enqueued, QueueError> {
+        self.commands.ask(|reply| owner::Command::Enqueue { samples, reply }).await
+    }
+}
+
+/// Reads the queue and removes what was delivered. There is one.
+#[derive(Debug)]
+pub struct Consumer {
+    commands: owner::Commands,
+    stats: watch::Receiver<Stats>,
+}
+
+impl Consumer {
+    /// The oldest entries in order, at most `max_samples` with about `max_bytes` of payload (one at
+    /// least, if there is one); empty when the queue is. Removes nothing; cancel-safe.
+    pub async fn peek(
+        &mut self,
+        max_samples: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, QueueError> {
+        self.commands.ask(|reply| owner::Command::Peek { max_samples, max_bytes, reply }).await
+    }
+
+    /// Removes exactly those of `entries` that were peeked last and weren't dropped since, counted
+    /// as acknowledged. When it returns, a killed process doesn't bring them back; a power cut may,
+    /// and then they are delivered again. Cancel-safe: a dropped call settles all or nothing.
+    pub async fn acknowledge(&mut self, entries: &[Entry]) -> Result<u64, QueueError> {
+        let seqs = entries.iter().map(|entry| entry.seq).collect();
+        self.commands.ask(|reply| owner::Command::Acknowledge { seqs, reply }).await
+    }
+
+    /// Figures that change with every change of the queue: a level, so no wake-up is lost.
+    #[must_use]
+    pub fn stats(&self) -> watch::Receiver<Stats> {
+        self.stats.clone()
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, QueueError>>;

@@ -1,0 +1,214 @@
+//! One small database of the queue. The only file that names sled.
+//!
+//! What sled promises is made true here: a flush that fsyncs, handles that are dropped under guard,
+//! left-over snapshots removed before opening, modes that only the owner can use. It knows nothing
+//! of sequence numbers or ledgers.
+
+use std::{
+    fs::{self, File},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::files;
+
+/// Most bytes of values in one [`Generation::commit`]: the log that they write between two syncs
+/// stays below half a segment (93 KiB of payload wrote 350–630 KiB).
+pub(super) const MAX_COMMIT: usize = 32 << 10;
+
+const SEGMENT: usize = 512 << 10;
+const CACHE: u64 = 4 << 20;
+/// Dropping a handle doesn't wait for sled's pool, which may hold the file's lock a little longer.
+const REOPEN_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Why the database didn't do what it was told. A variant is a reaction of the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The operating system refused: the disk is full or failing. Drop the handle and reopen.
+    #[error("the disk refused: {0}")]
+    Io(io::Error),
+    /// What is on disk isn't what was written: quarantine and salvage.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// A later version of this program wrote it: refuse, and touch nothing.
+    #[error("it was written by a later version of collector (format {0}, this one knows {known})", known = super::record::VERSION)]
+    LaterVersion(u8),
+}
+
+impl From<io::Error> for StorageError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<sled::Error> for StorageError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => Self::Io(error),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// A change of one commit: a value that is set, or a key that goes.
+pub(super) type Change<'a> = (&'a [u8], Option<Vec<u8>>);
+
+/// A value as it lies in the database's cache.
+pub(super) type Value = sled::IVec;
+
+/// An open database in its directory.
+pub(super) struct Generation {
+    directory: PathBuf,
+    db: Option<sled::Db>,
+    file: File,
+}
+
+impl Generation {
+    /// Creates the database in a new directory. When this returns, directory and files are on
+    /// stable storage, but for the caller's own parent directory.
+    pub(super) fn create(directory: &Path) -> Result<Self, StorageError> {
+        files::create_directory(directory)?;
+        let generation = Self::open(directory)?;
+        generation.file.sync_all()?;
+        File::open(directory.join("conf"))?.sync_all()?;
+        files::sync_directory(directory)?;
+        Ok(generation)
+    }
+
+    /// Opens what is there; a missing database file is an error, since sled would quietly make an
+    /// empty one.
+    pub(super) fn open_existing(directory: &Path) -> Result<Self, StorageError> {
+        if !directory.join("db").is_file() {
+            return Err(StorageError::Damaged("its file `db` is missing".into()));
+        }
+        Self::open(directory)
+    }
+
+    fn open(directory: &Path) -> Result<Self, StorageError> {
+        remove_snapshots(directory, |name| name.ends_with(".generating"))?;
+        let db = open_patiently(directory).or_else(|error| match error {
+            StorageError::Io(_) | StorageError::LaterVersion(_) => Err(error),
+            StorageError::Damaged(_) => {
+                remove_snapshots(directory, |_| true)?;
+                open_patiently(directory)
+            }
+        })?;
+        for name in ["conf", "db", "blobs"] {
+            files::restrict(&directory.join(name))?;
+        }
+        // Windows' FlushFileBuffers wants a handle that may write.
+        let file = File::options().read(true).write(true).open(directory.join("db"))?;
+        Ok(Self { directory: directory.to_owned(), db: Some(db), file })
+    }
+
+    fn db(&self) -> Result<&sled::Db, StorageError> {
+        self.db.as_ref().ok_or_else(|| StorageError::Damaged("it is closed".into()))
+    }
+
+    /// Applies all changes in one atomic step and hands them to the kernel: a killed process loses
+    /// nothing. A power cut may lose it until [`Self::sync`] returned.
+    pub(super) fn commit(&self, changes: Vec<Change<'_>>) -> Result<(), StorageError> {
+        let db = self.db()?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        guarded(|| {
+            db.apply_batch(batch)?;
+            db.flush()?;
+            Ok(())
+        })
+    }
+
+    /// Forces all commits to stable storage: one fdatasync. After an error nothing is known of what
+    /// reached the disk; drop the handle and don't call this again.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
+        Ok(self.file.sync_data()?)
+    }
+
+    /// The value of one key.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value>, StorageError> {
+        let db = self.db()?;
+        guarded(|| Ok(db.get(key)?))
+    }
+
+    /// Keys and values from `from` to `to` (exclusive), in order, read as they are asked for.
+    pub(super) fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Value), StorageError>>, StorageError> {
+        let mut range = self.db()?.range(from.to_vec()..to.to_vec());
+        let next = move || guarded(|| Ok(range.next().transpose()?)).transpose();
+        Ok(std::iter::from_fn(next).map(|item| item.map(|(key, value)| (key.to_vec(), value))))
+    }
+
+    /// Length of the database file, in bytes.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| files::on_disk(&metadata))
+    }
+
+    /// Where it lives.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // sled may panic while it drops; what was committed is in the kernel already.
+        if catch_unwind(AssertUnwindSafe(move || drop(db))).is_err() {
+            tracing::warn!(directory = %self.directory.display(), "the database panicked while closing");
+        }
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+        Err(StorageError::Damaged(text.chars().take(200).collect()))
+    })
+}
+
+fn open_patiently(directory: &Path) -> Result<sled::Db, StorageError> {
+    let deadline = Instant::now() + REOPEN_PATIENCE;
+    loop {
+        match guarded(|| Ok(config(directory).open()?)) {
+            Err(StorageError::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && Instant::now() < deadline =>
+            {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn config(directory: &Path) -> sled::Config {
+    sled::Config::new()
+        .path(directory)
+        .segment_size(SEGMENT)
+        .cache_capacity(CACHE)
+        .flush_every_ms(None)
+        .use_compression(false)
+}
+
+fn remove_snapshots(directory: &Path, which: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.starts_with("snap.") && which(name) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

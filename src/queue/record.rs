@@ -1,0 +1,254 @@
+//! What a queued sample looks like as bytes: key, frame, payload. The only file that names bincode.
+//!
+//! A record is a bincode payload cut into parts, each framed on its own (magic, version, sequence
+//! number, running total, length, CRC-32), so that it can be found and judged without the database
+//! around it. It never trusts a length before it has checked it. The layout is written down in
+//! `docs/on-disk-format.md`.
+
+use bincode::Options as _;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::sample::Sample;
+
+/// The version that this program writes.
+pub const VERSION: u8 = 1;
+/// The longest part of a payload in one value: values beyond 4 KiB are less safe in the database.
+pub const MAX_PART: usize = 4096 - HEADER;
+/// The largest payload: more is refused at enqueue.
+pub const MAX_PAYLOAD: usize = 16 << 20;
+/// Length of a frame's header.
+pub const HEADER: usize = 34;
+/// The first bytes of every frame.
+pub const MAGIC: [u8; 4] = *b"cQr\x01";
+
+const RECORD_TAG: u8 = 1;
+
+/// The key of one part: tag, sequence number and part, big endian, so that keys sort in order.
+pub type Key = [u8; 11];
+
+/// The key of `part` of the record `seq`.
+#[must_use]
+pub fn key(seq: u64, part: u16) -> Key {
+    let mut key = [0; 11];
+    key[0] = RECORD_TAG;
+    key[1..9].copy_from_slice(&seq.to_be_bytes());
+    key[9..].copy_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// The sequence number and the part of a record's key; `None` for any other key.
+#[must_use]
+pub fn parse_key(key: &[u8]) -> Option<(u64, u16)> {
+    let key: &Key = key.try_into().ok()?;
+    let seq = u64::from_be_bytes(key[1..9].try_into().ok()?);
+    let part = u16::from_be_bytes(key[9..].try_into().ok()?);
+    (key[0] == RECORD_TAG).then_some((seq, part))
+}
+
+/// What the database holds of one sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The agent id under which it was enqueued.
+    pub agent_id: Uuid,
+    /// The sample, with boot id, wall clock and time since boot.
+    pub sample: Sample,
+}
+
+/// Why bytes aren't a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by a later version of this program; it must not be touched.
+    #[error("format version {0} is later than {VERSION}")]
+    LaterVersion(u8),
+    /// Not what was written.
+    #[error("damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// A payload that is too large to be queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a record of {0} bytes is more than the largest possible, {MAX_PAYLOAD}")]
+pub struct TooLarge(pub u64);
+
+/// One part of a record, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The record's sequence number.
+    pub seq: u64,
+    /// Which part this is, from 0.
+    pub index: u16,
+    /// How many parts the record has.
+    pub count: u16,
+    /// Payload bytes that were ever queued, this record included: tells how much is missing.
+    pub running_total: u64,
+    /// This part's share of the payload.
+    pub payload: &'a [u8],
+}
+
+fn codec() -> impl bincode::Options {
+    bincode::DefaultOptions::new().with_limit(MAX_PAYLOAD as u64).reject_trailing_bytes()
+}
+
+/// Encodes a value with bincode's variable-length integers.
+pub fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
+    codec()
+        .serialize(value)
+        .map_err(|_| TooLarge(bincode::serialized_size(value).unwrap_or(u64::MAX)))
+}
+
+/// Decodes what [`pack`] encoded; bounded in memory, refuses trailing bytes.
+pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    codec()
+        .deserialize(bytes)
+        .map_err(|_| DecodeError::Damaged("the payload isn't what was expected"))
+}
+
+/// The framed parts of a payload, in order, with their indices.
+pub fn frames(
+    seq: u64,
+    running_total: u64,
+    payload: &[u8],
+) -> impl Iterator<Item = (u16, Vec<u8>)> {
+    let chunks = payload.chunks(MAX_PART);
+    let count = u16::try_from(chunks.len()).unwrap_or(u16::MAX);
+    (0..count).zip(chunks).map(move |(index, chunk)| {
+        (index, frame(&Part { seq, index, count, running_total, payload: chunk }))
+    })
+}
+
+fn frame(part: &Part<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + part.payload.len());
+    let length = u32::try_from(part.payload.len()).unwrap_or(u32::MAX);
+    bytes.extend(MAGIC);
+    bytes.extend([VERSION, 0]);
+    bytes.extend(part.index.to_le_bytes());
+    bytes.extend(part.count.to_le_bytes());
+    bytes.extend(part.seq.to_le_bytes());
+    bytes.extend(part.running_total.to_le_bytes());
+    bytes.extend(length.to_le_bytes());
+    let crc = checksum(&bytes, part.payload);
+    bytes.extend(crc.to_le_bytes());
+    bytes.extend(part.payload);
+    bytes
+}
+
+/// Reads the frame at the start of `bytes`; what follows it is left alone.
+pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
+    let header =
+        bytes.first_chunk::<HEADER>().ok_or(DecodeError::Damaged("shorter than a header"))?;
+    if header[..4] != MAGIC {
+        return Err(DecodeError::Damaged("no magic number"));
+    }
+    let [index, count] =
+        [u16::from_le_bytes([header[6], header[7]]), u16::from_le_bytes([header[8], header[9]])];
+    let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
+    let payload = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
+    if checksum(&header[..HEADER - 4], payload) != le_u32(header, 30) {
+        return Err(DecodeError::Damaged("wrong checksum"));
+    }
+    if header[4] > VERSION {
+        return Err(DecodeError::LaterVersion(header[4]));
+    }
+    if index >= count || length > MAX_PART || header[4] == 0 {
+        return Err(DecodeError::Damaged("impossible header"));
+    }
+    Ok(Part { seq: le_u64(header, 10), index, count, running_total: le_u64(header, 18), payload })
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+fn le_u32(header: &[u8; HEADER], at: usize) -> u32 {
+    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}
+
+fn le_u64(header: &[u8; HEADER], at: usize) -> u64 {
+    u64::from(le_u32(header, at)) | u64::from(le_u32(header, at + 4)) << 32
+}
+
+/// Puts the parts of one record together, in the order in which they are read.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    seq: u64,
+    next: u16,
+    running_total: u64,
+    payload: Vec<u8>,
+}
+
+/// A record with what its frames say of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assembled {
+    /// Sequence number.
+    pub seq: u64,
+    /// Payload length.
+    pub bytes: u64,
+    /// See [`Part::running_total`].
+    pub running_total: u64,
+    /// The record.
+    pub record: Record,
+}
+
+impl Assembly {
+    /// Takes the next part; `Some` when it completes a record. A part that doesn't follow the one
+    /// before it is an error and is forgotten with all before it.
+    pub fn push(&mut self, part: &Part<'_>) -> Result<Option<Assembled>, DecodeError> {
+        if part.index == 0 {
+            *self = Self::default();
+        }
+        if part.index != self.next || (part.index > 0 && part.seq != self.seq) {
+            *self = Self::default();
+            return Err(DecodeError::Damaged("a part is missing"));
+        }
+        if self.payload.len() + part.payload.len() > MAX_PAYLOAD {
+            *self = Self::default();
+            return Err(DecodeError::Damaged("longer than any record"));
+        }
+        (self.seq, self.running_total, self.next) = (part.seq, part.running_total, part.index + 1);
+        self.payload.extend_from_slice(part.payload);
+        if self.next < part.count {
+            return Ok(None);
+        }
+        let done = std::mem::take(self);
+        let record = unpack(&done.payload)?;
+        let bytes = done.payload.len() as u64;
+        Ok(Some(Assembled { seq: done.seq, bytes, running_total: done.running_total, record }))
+    }
+}
+
+const SEAL: [u8; 4] = *b"cQm\x01";
+
+/// Frames a generation's own note (meta record, catalog): magic, version, CRC-32, bincode.
+pub fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
+    let payload = pack(value)?;
+    let mut bytes = Vec::with_capacity(9 + payload.len());
+    bytes.extend(SEAL);
+    bytes.push(VERSION);
+    bytes.extend(checksum_of(&payload).to_le_bytes());
+    bytes.extend(payload);
+    Ok(bytes)
+}
+
+/// Opens what [`seal`] framed.
+pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (header, payload) =
+        bytes.split_first_chunk::<9>().ok_or(DecodeError::Damaged("shorter than a seal"))?;
+    if header[..4] != SEAL {
+        return Err(DecodeError::Damaged("no magic number"));
+    }
+    if header[4] > VERSION {
+        return Err(DecodeError::LaterVersion(header[4]));
+    }
+    if checksum_of(payload).to_le_bytes() != header[5..] {
+        return Err(DecodeError::Damaged("wrong checksum"));
+    }
+    unpack(payload)
+}
+
+fn checksum_of(payload: &[u8]) -> u32 {
+    crc32fast::hash(payload)
+}

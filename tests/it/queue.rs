@@ -1,0 +1,187 @@
+//! The queue alone, on a real directory: order, identity, limits, what a restart keeps.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use collector::{
+    clock::SystemClock,
+    queue::{self, Entry, Options, Overflow, Queue, Sync},
+    sample::{Cpu, Metrics, Origin, Sample},
+};
+use jiff::Timestamp;
+
+fn options(directory: &Path) -> Options {
+    Options {
+        directory: directory.to_owned(),
+        max_bytes: 100_000_000,
+        min_free_bytes: 0,
+        overflow: Overflow::DropOldest,
+        max_age: None,
+        sync: Sync::Always,
+    }
+}
+
+fn open(options: Options) -> Queue {
+    queue::open(options, Some("a machine"), Arc::new(SystemClock), Duration::from_secs(5)).unwrap()
+}
+
+/// A sample that is recognised by `number` and takes about `size` bytes.
+fn sample(number: u32, size: usize) -> Sample {
+    let host = format!("{number}:{}", "x".repeat(size));
+    let origin = Origin { host, ..Origin::default() };
+    Sample {
+        timestamp: Timestamp::new(i64::from(number), 0).unwrap(),
+        since_boot: None,
+        origin: Arc::new(origin),
+        interval: Duration::from_secs(5),
+        metrics: Metrics::Cpu(Cpu::default()),
+    }
+}
+
+fn numbers(entries: &[Entry]) -> Vec<u32> {
+    entries
+        .iter()
+        .map(|entry| entry.sample.origin.host.split(':').next().unwrap().parse().unwrap())
+        .collect()
+}
+
+async fn put(queue: &Queue, numbers: std::ops::Range<u32>, size: usize) {
+    let samples = numbers.map(|number| sample(number, size)).collect();
+    let _counted = queue.producer.enqueue(samples).await.unwrap();
+}
+
+async fn drain(queue: &mut Queue) -> Vec<u32> {
+    let mut got = Vec::new();
+    loop {
+        let entries = queue.consumer.peek(100, 1 << 20).await.unwrap();
+        if entries.is_empty() {
+            return got;
+        }
+        got.extend(numbers(&entries));
+        queue.consumer.acknowledge(&entries).await.unwrap();
+    }
+}
+
+fn assert_balanced(queue: &Queue) {
+    let stats = queue.stats.borrow();
+    let ledger = stats.ledger;
+    let sum =
+        ledger.acknowledged + ledger.dead_lettered + ledger.dropped.total() + stats.queue.samples;
+    assert_eq!(ledger.enqueued, sum, "{stats:?}");
+}
+
+#[tokio::test]
+async fn entries_leave_in_order_and_only_when_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(options(home.path()));
+    put(&queue, 0..10, 100).await;
+    let first = queue.consumer.peek(4, 1 << 20).await.unwrap();
+    assert_eq!(numbers(&first), [0, 1, 2, 3]);
+    assert_eq!(numbers(&queue.consumer.peek(4, 1 << 20).await.unwrap()), [0, 1, 2, 3]);
+    assert_eq!(queue.consumer.acknowledge(&first).await.unwrap(), 4);
+    assert_eq!(drain(&mut queue).await, [4, 5, 6, 7, 8, 9]);
+    assert_balanced(&queue);
+    assert_eq!(queue.stats.borrow().queue.samples, 0);
+    assert_eq!(queue.stats.borrow().queue.bytes, 0);
+}
+
+#[tokio::test]
+async fn sequence_goes_on_after_a_drain_and_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(options(home.path()));
+    let agent_id = queue.stats.borrow().agent_id;
+    put(&queue, 0..3, 10).await;
+    drain(&mut queue).await;
+    drop(queue);
+    let mut queue = open(options(home.path()));
+    put(&queue, 3..5, 10).await;
+    let entries = queue.consumer.peek(10, 1 << 20).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [4, 5]);
+    assert!(entries.iter().all(|entry| entry.agent_id == agent_id));
+    assert_eq!(queue.stats.borrow().ledger.enqueued, 5);
+    assert_balanced(&queue);
+}
+
+#[tokio::test]
+async fn another_machine_gets_another_agent_id_and_keeps_what_is_queued() {
+    let home = tempfile::tempdir().unwrap();
+    let queue = open(options(home.path()));
+    let first = queue.stats.borrow().agent_id;
+    put(&queue, 0..1, 10).await;
+    drop(queue);
+    let clone =
+        queue::open(options(home.path()), Some("its clone"), Arc::new(SystemClock), Duration::ZERO);
+    let mut queue = clone.unwrap();
+    put(&queue, 1..2, 10).await;
+    let ids: Vec<_> = queue
+        .consumer
+        .peek(10, 1 << 20)
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.agent_id)
+        .collect();
+    assert_eq!(ids[0], first);
+    assert_ne!(ids[1], first);
+}
+
+#[tokio::test]
+async fn a_record_of_any_size_fits() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(options(home.path()));
+    put(&queue, 0..1, 10).await;
+    put(&queue, 1..2, 3_000_000).await;
+    put(&queue, 2..5, 50_000).await;
+    drop(queue);
+    queue = open(options(home.path()));
+    assert_eq!(drain(&mut queue).await, [0, 1, 2, 3, 4]);
+    assert_balanced(&queue);
+}
+
+#[tokio::test]
+async fn the_cap_holds_and_the_oldest_give_way() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(Options { max_bytes: 8_000_000, ..options(home.path()) });
+    for tick in 0..2000 {
+        put(&queue, tick * 10..tick * 10 + 10, 1000).await;
+        if tick % 50 == 0 {
+            assert!(bytes_below(home.path()) <= 8_000_000, "{}", bytes_below(home.path()));
+            assert_balanced(&queue);
+        }
+    }
+    let stats = queue.stats.borrow().clone();
+    eprintln!("{stats:?}");
+    assert!(stats.ledger.dropped.overflow > 0);
+    assert!(stats.queue.samples > 1500, "{stats:?}");
+    let left = drain(&mut queue).await;
+    let expected: Vec<_> = (20_000 - u32::try_from(left.len()).unwrap()..20_000).collect();
+    assert_eq!(left, expected);
+    assert_balanced(&queue);
+    assert!(bytes_below(home.path()) <= 2_000_000, "{}", bytes_below(home.path()));
+}
+
+#[tokio::test]
+async fn the_newest_give_way_when_told_so() {
+    let home = tempfile::tempdir().unwrap();
+    let overflow = Overflow::DropNewest;
+    let mut queue = open(Options { max_bytes: 8_000_000, overflow, ..options(home.path()) });
+    for tick in 0..1500 {
+        put(&queue, tick * 10..tick * 10 + 10, 1000).await;
+    }
+    assert!(bytes_below(home.path()) <= 8_000_000);
+    let refused = queue.stats.borrow().ledger.dropped.overflow;
+    assert!(refused > 0);
+    assert_balanced(&queue);
+    let left = drain(&mut queue).await;
+    assert_eq!(left, (0..15_000 - u32::try_from(refused).unwrap()).collect::<Vec<_>>());
+    assert_balanced(&queue);
+}
+
+fn bytes_below(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| {
+            let metadata = entry.metadata().unwrap();
+            if metadata.is_dir() { bytes_below(&entry.path()) } else { metadata.len() }
+        })
+        .sum()
+}
