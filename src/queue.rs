@@ -11,16 +11,20 @@ use uuid::Uuid;
 
 use crate::{clock::Clock, sample::Sample};
 
+mod calm;
 mod capacity;
 mod commit;
 mod files;
 mod generation;
 mod live;
 mod lock;
+mod meta;
 mod owner;
+mod reading;
 pub mod record;
 mod recovery;
 mod store;
+mod window;
 
 pub use generation::StorageError;
 pub use lock::LockError;

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::files;
+use super::{calm, files};
 
 /// Most bytes of values in one [`Generation::commit`]: the log that they write between two syncs
 /// stays below half a segment (93 KiB of payload wrote 350–630 KiB).
@@ -111,17 +111,12 @@ impl Generation {
     /// nothing. A power cut may lose it until [`Self::sync`] returned.
     pub(super) fn commit(&self, changes: Vec<Change<'_>>) -> Result<(), StorageError> {
         let db = self.db()?;
-        let mut batch = sled::Batch::default();
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
         guarded(|| {
-            db.apply_batch(batch)?;
-            db.flush()?;
-            Ok(())
+            calm::starting_pool(|| {
+                apply(db, changes)?;
+                db.flush()?;
+                Ok(())
+            })
         })
     }
 
@@ -148,6 +143,16 @@ impl Generation {
         Ok(std::iter::from_fn(next).map(|item| item.map(|(key, value)| (key.to_vec(), value))))
     }
 
+    /// The last key and value from `from` to `to` (exclusive).
+    pub(super) fn last(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<Option<(Vec<u8>, Value)>, StorageError> {
+        let mut range = self.db()?.range(from.to_vec()..to.to_vec());
+        guarded(|| Ok(range.next_back().transpose()?.map(|(key, value)| (key.to_vec(), value))))
+    }
+
     /// Length of the database file, in bytes.
     pub(super) fn file_bytes(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| files::on_disk(&metadata))
@@ -167,6 +172,22 @@ impl Drop for Generation {
             tracing::warn!(directory = %self.directory.display(), "the database panicked while closing");
         }
     }
+}
+
+/// One insert is atomic by itself and spares the log a batch's manifest, which is a write of its own.
+fn apply(db: &sled::Db, mut changes: Vec<Change<'_>>) -> sled::Result<()> {
+    if let [(key, Some(value))] = changes.as_mut_slice() {
+        db.insert(*key, std::mem::take(value))?;
+        return Ok(());
+    }
+    let mut batch = sled::Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    db.apply_batch(batch)
 }
 
 fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {

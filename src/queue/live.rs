@@ -1,17 +1,22 @@
-//! One open generation of the queue: its database with the meta record that counts what is in it.
-//! Entries and counts change in the same atomic step, here and nowhere else. It knows nothing of
-//! the other generations, of caps or of ages.
+//! One open generation of the queue: its database, and what is and was in it.
+//!
+//! The ledger balances by construction. What came in is told by the sequence numbers of the entries
+//! themselves; what left is counted in the meta record, in the same atomic step in which it leaves;
+//! what is there is the difference. It knows nothing of other generations, caps or ages.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use serde::Serialize;
 
 use super::{
-    Entry, Ledger, files,
-    generation::{Generation, StorageError},
-    record::{self, Assembly, DecodeError},
+    commit::Value,
+    files,
+    generation::{Change, Generation, StorageError},
+    meta::{Closed, Counts, Leaves, Meta},
+    reading::Reading,
+    record::{self, DecodeError},
+    window::Window,
 };
 
 /// How the name of a generation begins while it is being created.
@@ -22,77 +27,11 @@ const CATALOG_KEY: &[u8] = &[0, 1];
 /// At most so many removals between two syncs: the log that they write stays below half a segment.
 const REMOVALS_PER_SYNC: usize = 100;
 
-/// What a generation knows of itself and, the newest one, of the queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Meta {
-    /// The agent id of new samples.
-    pub(super) agent_id: Uuid,
-    /// The machine to which the agent id belongs, hashed; `None` where machines have no id.
-    pub(super) machine: Option<Uuid>,
-    /// The next sequence number, never used before.
-    pub(super) next_seq: u64,
-    /// Nothing below it is in this generation any more.
-    pub(super) head: u64,
-    /// Payload bytes that were ever queued.
-    pub(super) running_total: u64,
-    /// What is and was in this generation.
-    pub(super) counts: Counts,
-    /// The ledger of the generations that are gone.
-    pub(super) carried: Ledger,
-    /// The last generation that is in `carried`: what is left of it may be removed.
-    pub(super) folded_through: u64,
-    /// Payload bytes a second at which the queue was filled lately.
-    pub(super) rate: f32,
-}
-
-/// What is and was in one generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Counts {
-    /// Entries in it.
-    pub(super) samples: u64,
-    /// Their payload.
-    pub(super) bytes: u64,
-    /// What became of all that were ever in it.
-    pub(super) ledger: Ledger,
-}
-
-/// A generation that is full and closed, in the catalog that its successor keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Closed {
-    /// Its first sequence number, which is also its name.
-    pub(super) first_seq: u64,
-    /// What was in it when it was closed.
-    pub(super) counts: Counts,
-}
-
-/// Why entries leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaves {
-    /// The server has them.
-    Acknowledged,
-    /// Older than `max_age`.
-    Expired,
-}
-
-/// A removal: an entry's sequence number and payload length.
-pub(super) type Gone = (u64, u64);
-
-/// What a scan found.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    /// Entries in order.
-    pub(super) entries: Vec<Entry>,
-    /// Keys of values that can't be read.
-    pub(super) damaged: Vec<Vec<u8>>,
-}
-
-/// An open generation with its counts.
+/// An open generation.
 pub(super) struct Live {
     pub(super) first_seq: u64,
     pub(super) meta: Meta,
     generation: Generation,
-    /// Nothing live is below this sequence number.
-    scan_from: u64,
     /// What the directory takes beside the database file.
     overhead: u64,
     unsynced_removals: usize,
@@ -117,28 +56,34 @@ impl Live {
         Self::open(path, meta.next_seq)
     }
 
-    /// Opens a generation. What lies above its high-water mark was never confirmed and goes.
+    /// Opens a generation. A record that was never complete was never confirmed, and goes.
     pub(super) fn open(path: &Path, first_seq: u64) -> Result<Self, StorageError> {
         let generation = Generation::open_existing(path)?;
         let meta: Meta = unsealed(&generation, META_KEY)?;
-        let live = Self::new(first_seq, meta, generation);
-        live.remove_unconfirmed()?;
+        let all = files::tree_on_disk(generation.directory());
+        let overhead = all.saturating_sub(generation.file_bytes());
+        let mut live = Self { first_seq, meta, generation, overhead, unsynced_removals: 0 };
+        live.find_end()?;
         Ok(live)
     }
 
-    fn new(first_seq: u64, meta: Meta, generation: Generation) -> Self {
-        let all = files::tree_on_disk(generation.directory());
-        let overhead = all.saturating_sub(generation.file_bytes());
-        Self { first_seq, meta, generation, scan_from: first_seq, overhead, unsynced_removals: 0 }
-    }
-
-    fn remove_unconfirmed(&self) -> Result<(), StorageError> {
+    /// Moves the high-water mark behind the last whole record.
+    fn find_end(&mut self) -> Result<(), StorageError> {
         let (from, to) = (record::key(self.meta.next_seq, 0), record::key(u64::MAX, u16::MAX));
-        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        for keys in keys.chunks(REMOVALS_PER_SYNC) {
-            self.generation.commit(keys.iter().map(|key| (key.as_slice(), None)).collect())?;
-            self.generation.sync()?;
+        while let Some((key, value)) = self.generation.last(&from, &to)? {
+            let mut end = None;
+            let mut rest: &[u8] = &value;
+            while let Ok(part) = record::parse_frame(rest) {
+                end = (part.index + 1 == part.count)
+                    .then_some((part.seq, part.running_total))
+                    .or(end);
+                rest = &rest[part.frame_length()..];
+            }
+            if let Some((seq, running_total)) = end {
+                (self.meta.next_seq, self.meta.running_total) = (seq + 1, running_total);
+                return Ok(());
+            }
+            self.generation.commit(vec![(&key, None)])?;
         }
         Ok(())
     }
@@ -148,28 +93,25 @@ impl Live {
         unsealed(&self.generation, CATALOG_KEY)
     }
 
-    /// Writes frames and the new meta record in one atomic step, which a killed process doesn't
-    /// lose; `sync` makes it survive a power cut.
-    pub(super) fn append(
-        &mut self,
-        frames: &[(record::Key, Vec<u8>)],
-        meta: Meta,
-    ) -> Result<(), StorageError> {
-        let mut changes = vec![(META_KEY, Some(sealed(&meta)?))];
-        changes.extend(frames.iter().map(|(key, frame)| (key.as_slice(), Some(frame.clone()))));
-        self.generation.commit(changes)?;
-        self.meta = meta;
-        Ok(())
+    /// Writes values in one atomic step, which a killed process doesn't lose; [`Self::sync`] makes
+    /// it survive a power cut. A record of which the last part is missing doesn't count.
+    pub(super) fn append(&mut self, values: Vec<Value>) -> Result<(), StorageError> {
+        let keys: Vec<_> = values.iter().map(|(key, _)| *key).collect();
+        let changes =
+            values.into_iter().zip(&keys).map(|((_, value), key)| (key.as_slice(), Some(value)));
+        self.generation.commit(changes.collect())
     }
 
-    /// Writes parts of a record that doesn't fit one commit. Without the meta record they don't
-    /// count: what is torn is removed at the next open.
-    pub(super) fn append_parts(
-        &mut self,
-        frames: &[(record::Key, Vec<u8>)],
-    ) -> Result<(), StorageError> {
-        let changes = frames.iter().map(|(key, frame)| (key.as_slice(), Some(frame.clone())));
-        self.generation.commit(changes.collect())
+    /// Counts what was appended, once it is whole.
+    pub(super) fn advance(&mut self, next_seq: u64, running_total: u64) {
+        (self.meta.next_seq, self.meta.running_total) = (next_seq, running_total);
+    }
+
+    /// Writes the meta record, in one atomic step.
+    pub(super) fn note(&mut self, meta: Meta) -> Result<(), StorageError> {
+        self.generation.commit(vec![(META_KEY, Some(sealed(&meta)?))])?;
+        self.meta = meta;
+        Ok(())
     }
 
     /// One fdatasync: all that was committed is on stable storage when this returns.
@@ -178,88 +120,85 @@ impl Live {
         self.generation.sync()
     }
 
-    /// Removes exactly `gone` (ascending) and counts it. It has reached the kernel when this
-    /// returns: a killed process doesn't bring the entries back, a power cut may.
-    pub(super) fn remove(&mut self, gone: &[Gone], why: Leaves) -> Result<(), StorageError> {
-        for chunk in gone.chunks(REMOVALS_PER_SYNC) {
+    /// Removes exactly the entries `gone` of `window` (ascending) and counts them. It has reached
+    /// the kernel when this returns: a killed process doesn't bring them back, a power cut may.
+    pub(super) fn remove(
+        &mut self,
+        window: &mut Window,
+        gone: &[u64],
+        why: Leaves,
+    ) -> Result<(), StorageError> {
+        for gone in gone.chunks(REMOVALS_PER_SYNC) {
             let mut meta = self.meta.clone();
-            meta.counts.leave(chunk, why);
-            meta.head = self.scan_from.max(meta.head);
-            let keys: Vec<_> = chunk.iter().flat_map(|&(seq, bytes)| keys_of(seq, bytes)).collect();
-            self.commit_removal(keys.iter().map(record::Key::as_slice), meta)?;
+            meta.leave(gone.len() as u64, window.payload(gone), why);
+            let mut changes = window.vacate(gone, |key| self.generation.get(key))?;
+            self.unsynced_removals += changes.len();
+            changes.push((META_KEY.to_vec(), Some(sealed(&meta)?)));
+            let changes: Vec<Change<'_>> =
+                changes.iter_mut().map(|(key, value)| (key.as_slice(), value.take())).collect();
+            self.generation.commit(changes)?;
+            self.meta = meta;
+            if self.unsynced_removals >= REMOVALS_PER_SYNC {
+                self.sync()?;
+            }
         }
         Ok(())
     }
 
-    /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.
-    pub(super) fn nothing_below(&mut self, seq: u64) {
-        self.scan_from = self.scan_from.max(seq);
-    }
-
-    /// Removes values that can't be read, counts them as corrupt.
-    pub(super) fn remove_damaged(&mut self, keys: &[Vec<u8>]) -> Result<(), StorageError> {
-        let mut seqs: Vec<_> =
-            keys.iter().filter_map(|key| record::parse_key(key)).map(|(seq, _)| seq).collect();
-        seqs.dedup();
-        for chunk in keys.chunks(REMOVALS_PER_SYNC) {
-            let meta = self.meta.clone();
-            self.commit_removal(chunk.iter().map(Vec::as_slice), meta)?;
-        }
-        let mut meta = self.meta.clone();
-        let lost = (seqs.len() as u64).min(meta.counts.samples);
-        meta.counts.samples -= lost;
-        meta.counts.ledger.dropped.corrupt += lost;
-        self.append(&[], meta)
-    }
-
-    fn commit_removal<'a>(
-        &mut self,
-        keys: impl Iterator<Item = &'a [u8]>,
-        meta: Meta,
-    ) -> Result<(), StorageError> {
-        let mut changes = vec![(META_KEY, Some(sealed(&meta)?))];
-        changes.extend(keys.map(|key| (key, None)));
-        self.unsynced_removals += changes.len() - 1;
-        self.generation.commit(changes)?;
-        self.meta = meta;
-        if self.unsynced_removals >= REMOVALS_PER_SYNC {
+    /// Removes whatever values are left and counts the entries that must have been in them as
+    /// corrupt: called when a scan finds no entry though there should be some.
+    pub(super) fn give_up(&mut self) -> Result<u64, StorageError> {
+        let lost = self.counts().samples;
+        let (from, to) = self.bounds();
+        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
+        for keys in keys.collect::<Result<Vec<_>, _>>()?.chunks(REMOVALS_PER_SYNC) {
+            self.generation.commit(keys.iter().map(|key| (key.as_slice(), None)).collect())?;
             self.sync()?;
         }
-        Ok(())
+        let mut meta = self.meta.clone();
+        meta.left.dropped.corrupt += lost;
+        meta.left_bytes = meta.running_total - meta.base_total;
+        self.note(meta)?;
+        Ok(lost)
     }
 
     /// Reads entries in order, at most `max_samples` with at most `max_bytes` of payload (one at
     /// least). Nothing is removed.
-    pub(super) fn scan(&self, max_samples: usize, max_bytes: u64) -> Result<Scan, StorageError> {
-        let (from, to) = (record::key(self.scan_from, 0), record::key(self.meta.next_seq, 0));
+    pub(super) fn scan(&self, max_samples: usize, max_bytes: u64) -> Result<Window, StorageError> {
+        let (from, to) = self.bounds();
         let mut reading = Reading::default();
         for item in self.generation.scan(&from, &to)? {
             let (key, value) = item?;
             reading.take(key, &value);
-            let Some(last) = reading.found.entries.last() else { continue };
-            let full = reading.found.entries.len() >= max_samples;
-            if reading.bytes > max_bytes && reading.found.entries.len() > 1 {
-                reading.bytes -= last.bytes;
-                reading.found.entries.pop();
-                return Ok(reading.found);
-            }
-            if full {
-                return Ok(reading.found);
+            if reading.found.len() >= max_samples || reading.bytes > max_bytes {
+                break;
             }
         }
-        Ok(reading.finish())
+        Ok(Window::new(reading, max_samples, max_bytes))
+    }
+
+    fn bounds(&self) -> (record::Key, record::Key) {
+        (record::key(self.meta.head, 0), record::key(self.meta.next_seq, 0))
+    }
+
+    /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.
+    pub(super) fn nothing_below(&mut self, seq: u64) {
+        self.meta.head = self.meta.head.max(seq);
     }
 
     /// The wall clock of the newest entry.
     pub(super) fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
-        let Some(seq) = self.meta.next_seq.checked_sub(1) else { return Ok(None) };
-        let (from, to) = (record::key(seq, 0), record::key(self.meta.next_seq, 0));
+        let (from, to) = self.bounds();
         let mut reading = Reading::default();
-        for item in self.generation.scan(&from, &to)? {
-            let (key, value) = item?;
+        if let Some((key, value)) = self.generation.last(&from, &to)? {
             reading.take(key, &value);
         }
-        Ok(reading.found.entries.last().map(|entry| entry.sample.timestamp))
+        Ok(reading.found.last().map(|found| found.entry.sample.timestamp))
+    }
+
+    /// What is and was in it.
+    pub(super) fn counts(&self) -> Counts {
+        self.meta.counts(self.first_seq)
     }
 
     /// Whether it ever held an entry: only then may it have a successor.
@@ -276,81 +215,6 @@ impl Live {
     pub(super) fn directory(&self) -> &Path {
         self.generation.directory()
     }
-}
-
-impl Counts {
-    /// The ledger when everything that is still in it is lost.
-    pub(super) fn all_lost(mut self) -> Ledger {
-        self.ledger.dropped.corrupt += self.samples;
-        self.ledger
-    }
-
-    fn leave(&mut self, gone: &[Gone], why: Leaves) {
-        let samples = gone.len() as u64;
-        self.samples -= samples.min(self.samples);
-        self.bytes = self.bytes.saturating_sub(gone.iter().map(|(_, bytes)| bytes).sum());
-        match why {
-            Leaves::Acknowledged => self.ledger.acknowledged += samples,
-            Leaves::Expired => self.ledger.dropped.expired += samples,
-        }
-    }
-}
-
-/// Puts parts together as a scan meets them, and tells what doesn't belong to a whole record.
-#[derive(Default)]
-struct Reading {
-    assembly: Assembly,
-    /// Keys of the record that isn't complete yet.
-    open: Vec<Vec<u8>>,
-    bytes: u64,
-    found: Scan,
-}
-
-impl Reading {
-    fn take(&mut self, key: Vec<u8>, value: &[u8]) {
-        if record::parse_key(&key).is_some_and(|(_, part)| part == 0) {
-            self.found.damaged.append(&mut self.open);
-        }
-        match read_part(&key, value, &mut self.assembly) {
-            Ok(Some(entry)) => {
-                self.open.clear();
-                self.bytes += entry.bytes;
-                self.found.entries.push(entry);
-            }
-            Ok(None) => self.open.push(key),
-            Err(_) => {
-                self.found.damaged.append(&mut self.open);
-                self.found.damaged.push(key);
-            }
-        }
-    }
-
-    fn finish(mut self) -> Scan {
-        self.found.damaged.append(&mut self.open);
-        self.found
-    }
-}
-
-fn read_part(
-    key: &[u8],
-    value: &[u8],
-    assembly: &mut Assembly,
-) -> Result<Option<Entry>, DecodeError> {
-    let part = record::parse_frame(value)?;
-    if record::parse_key(key) != Some((part.seq, part.index)) {
-        return Err(DecodeError::Damaged("it lies under another key"));
-    }
-    Ok(assembly.push(&part)?.map(|done| Entry {
-        seq: done.seq,
-        agent_id: done.record.agent_id,
-        bytes: done.bytes,
-        sample: Arc::new(done.record.sample),
-    }))
-}
-
-fn keys_of(seq: u64, bytes: u64) -> impl Iterator<Item = record::Key> {
-    let parts = bytes.div_ceil(record::MAX_PART as u64).max(1);
-    (0..u16::try_from(parts).unwrap_or(u16::MAX)).map(move |part| record::key(seq, part))
 }
 
 fn sealed<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {

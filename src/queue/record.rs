@@ -13,8 +13,10 @@ use crate::sample::Sample;
 
 /// The version that this program writes.
 pub const VERSION: u8 = 1;
-/// The longest part of a payload in one value: values beyond 4 KiB are less safe in the database.
-pub const MAX_PART: usize = 4096 - HEADER;
+/// The longest value: larger ones are less safe in the database.
+pub const MAX_VALUE: usize = 4096;
+/// The longest part of a payload in one frame.
+pub const MAX_PART: usize = MAX_VALUE - HEADER;
 /// The largest payload: more is refused at enqueue.
 pub const MAX_PAYLOAD: usize = 16 << 20;
 /// Length of a frame's header.
@@ -84,6 +86,14 @@ pub struct Part<'a> {
     pub running_total: u64,
     /// This part's share of the payload.
     pub payload: &'a [u8],
+}
+
+impl Part<'_> {
+    /// Length of the whole frame.
+    #[must_use]
+    pub fn frame_length(&self) -> usize {
+        HEADER + self.payload.len()
+    }
 }
 
 fn codec() -> impl bincode::Options {
@@ -194,6 +204,12 @@ pub struct Assembled {
 }
 
 impl Assembly {
+    /// Whether a record was begun and isn't complete.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.next > 0
+    }
+
     /// Takes the next part; `Some` when it completes a record. A part that doesn't follow the one
     /// before it is an error and is forgotten with all before it.
     pub fn push(&mut self, part: &Part<'_>) -> Result<Option<Assembled>, DecodeError> {

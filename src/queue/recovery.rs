@@ -10,9 +10,10 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    files,
+    Ledger, files,
     generation::StorageError,
-    live::{self, Closed, Counts, Live, Meta},
+    live::{self, Live},
+    meta::{Closed, Meta},
     store::Middle,
 };
 
@@ -96,9 +97,11 @@ fn fresh(
         machine,
         next_seq,
         head: next_seq,
+        base_total: 0,
         running_total: 0,
-        counts: Counts::default(),
-        carried: super::Ledger::default(),
+        left: Ledger::default(),
+        left_bytes: 0,
+        carried: Ledger::default(),
         folded_through: 0,
         rate: 0.0,
     };
@@ -113,14 +116,8 @@ fn succeed(
     next_seq: u64,
 ) -> Result<Live, StorageError> {
     let mut catalog = old.catalog()?;
-    catalog.push(Closed { first_seq: old.first_seq, counts: old.meta.counts });
-    let meta = Meta {
-        agent_id: Uuid::new_v4(),
-        next_seq,
-        head: next_seq,
-        counts: Counts::default(),
-        ..old.meta.clone()
-    };
+    catalog.push(Closed { first_seq: old.first_seq, counts: old.counts() });
+    let meta = Meta { agent_id: Uuid::new_v4(), next_seq, head: next_seq, ..old.meta.succeed() };
     found.push(old.first_seq);
     drop(old);
     Live::create(&generation_path(directory, next_seq), &meta, &catalog)
@@ -138,7 +135,7 @@ fn adopt(newest: &mut Live, machine: Option<Uuid>) -> Result<(), StorageError> {
         }
         (None, Some(here)) => meta.machine = Some(here),
     }
-    newest.append(&[], meta)?;
+    newest.note(meta)?;
     newest.sync()
 }
 
@@ -161,7 +158,7 @@ fn open_older(
         } else if let Some(closed) = catalog.iter().find(|closed| closed.first_seq == first_seq) {
             middle.push_back(Middle { closed: *closed, on_disk: files::tree_on_disk(&path) });
         } else if let Some(live) = open_generation(directory, &path, first_seq)? {
-            let closed = Closed { first_seq, counts: live.meta.counts };
+            let closed = Closed { first_seq, counts: live.counts() };
             middle.push_back(Middle { closed, on_disk: live.on_disk() });
         }
     }
@@ -174,7 +171,7 @@ fn count_lost(newest: &mut Live, catalog: &[Closed], first_seq: u64) -> Result<(
         meta.carried.add(&closed.counts.all_lost());
     }
     meta.folded_through = first_seq;
-    newest.append(&[], meta)?;
+    newest.note(meta)?;
     newest.sync()
 }
 

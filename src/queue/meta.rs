@@ -1,0 +1,101 @@
+//! What a generation knows of itself, as numbers: the meta record, the counts that follow from it,
+//! the catalog of closed generations. Pure.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Ledger;
+
+/// What a generation knows of itself and, the newest one, of the queue. It is written when
+/// something leaves; what came in since is told by the entries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    /// The agent id of new samples.
+    pub(super) agent_id: Uuid,
+    /// The machine to which the agent id belongs, hashed; `None` where machines have no id.
+    pub(super) machine: Option<Uuid>,
+    /// The next sequence number, never used before. Entries above it move it on.
+    pub(super) next_seq: u64,
+    /// Nothing below it is in this generation any more.
+    pub(super) head: u64,
+    /// Payload bytes that were ever queued, before this generation and now.
+    pub(super) base_total: u64,
+    pub(super) running_total: u64,
+    /// What left this generation, and the payload that went with it.
+    pub(super) left: Ledger,
+    pub(super) left_bytes: u64,
+    /// The ledger of the generations that are gone.
+    pub(super) carried: Ledger,
+    /// The last generation that is in `carried`: what is left of it may be removed.
+    pub(super) folded_through: u64,
+    /// Payload bytes a second at which the queue was filled lately.
+    pub(super) rate: f32,
+}
+
+/// What is and was in one generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    /// Entries in it.
+    pub(super) samples: u64,
+    /// Their payload.
+    pub(super) bytes: u64,
+    /// What became of all that were ever in it.
+    pub(super) ledger: Ledger,
+}
+
+/// A generation that is full and closed, in the catalog that its successor keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Closed {
+    /// Its first sequence number, which is also its name.
+    pub(super) first_seq: u64,
+    /// What was in it when it was closed.
+    pub(super) counts: Counts,
+}
+
+/// Why entries leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// The server has them.
+    Acknowledged,
+    /// Older than `max_age`.
+    Expired,
+}
+
+impl Meta {
+    /// The meta record of an empty generation behind this one.
+    pub(super) fn succeed(&self) -> Self {
+        Self {
+            head: self.next_seq,
+            base_total: self.running_total,
+            left: Ledger::default(),
+            left_bytes: 0,
+            ..self.clone()
+        }
+    }
+
+    /// What is and was in a generation that began at `first_seq`.
+    pub(super) fn counts(&self, first_seq: u64) -> Counts {
+        let mut ledger = self.left;
+        ledger.enqueued = self.next_seq.saturating_sub(first_seq);
+        let left = ledger.acknowledged + ledger.dead_lettered + ledger.dropped.total();
+        let bytes = self.running_total.saturating_sub(self.base_total + self.left_bytes);
+        Counts { samples: ledger.enqueued.saturating_sub(left), bytes, ledger }
+    }
+
+    /// Counts `samples` that leave with `bytes` of payload.
+    pub(super) fn leave(&mut self, samples: u64, bytes: u64, why: Leaves) {
+        self.left_bytes += bytes;
+        match why {
+            Leaves::Acknowledged => self.left.acknowledged += samples,
+            Leaves::Expired => self.left.dropped.expired += samples,
+        }
+    }
+}
+
+impl Counts {
+    /// The ledger when everything that is still in it is lost.
+    pub(super) fn all_lost(mut self) -> Ledger {
+        self.ledger.dropped.corrupt += self.samples;
+        self.ledger
+    }
+}

@@ -1,0 +1,149 @@
+//! Room on the disk: the cap, the floor of free space, generations that come and go. A generation's
+//! ledger is durable in its successor before its directory goes.
+
+use std::fs;
+
+use super::{Middle, Store};
+use crate::queue::{
+    Ledger, Overflow, files,
+    generation::{MAX_COMMIT, StorageError},
+    live::Live,
+    meta::{Closed, Counts},
+    recovery,
+};
+
+/// What the database files may grow by before the next look at the cap: two segments.
+const RESERVE: u64 = 1 << 20;
+/// An empty queue's database is replaced by a small one above this size.
+const SHRINK_ABOVE: u64 = 2_500_000;
+
+impl Store {
+    /// Makes room for the next commit; `false` when the new samples have to give way.
+    pub(super) fn make_room(&mut self, payload: u64) -> Result<bool, StorageError> {
+        self.expire()?;
+        if self.newest.on_disk() >= self.generation_limit() && self.newest.is_used() {
+            self.rotate()?;
+        }
+        while self.lacks_room(payload) {
+            match self.options.overflow {
+                Overflow::DropNewest => return Ok(false),
+                Overflow::DropOldest => {
+                    if !self.evict()? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn lacks_room(&self, payload: u64) -> bool {
+        let free = files::free_bytes(&self.options.directory);
+        // A record of many parts is written several times over.
+        let growth = RESERVE + 3 * payload.saturating_sub(MAX_COMMIT as u64);
+        self.disk_bytes() + growth > self.options.max_bytes
+            || free.is_some_and(|free| {
+                free < self.options.min_free_bytes && self.newest.counts().samples > 0
+            })
+    }
+
+    /// Removes the oldest generation with all that is in it, counted as overflow. `false` when
+    /// there is nothing left that is worth it.
+    pub(super) fn evict(&mut self) -> Result<bool, StorageError> {
+        if self.oldest.is_none() {
+            if self.newest.counts().samples == 0 || self.newest.on_disk() <= 2 * RESERVE {
+                return Ok(false);
+            }
+            self.rotate()?;
+        }
+        let Some(oldest) = &self.oldest else { return Ok(false) };
+        let (Counts { samples, mut ledger, .. }, end) = (oldest.counts(), oldest.meta.next_seq);
+        ledger.dropped.overflow += samples;
+        tracing::debug!(samples, "the oldest entries gave way");
+        self.fold(ledger)?;
+        self.lent.forget_below(end);
+        self.find_front()?;
+        Ok(true)
+    }
+
+    /// Removes the oldest generation, which is empty and isn't the newest.
+    pub(super) fn retire_oldest(&mut self) -> Result<(), StorageError> {
+        let ledger = self.oldest.as_ref().map(|oldest| oldest.counts().all_lost());
+        ledger.map_or(Ok(()), |ledger| self.fold(ledger))
+    }
+
+    /// Adds the oldest generation's ledger to what the newest carries, durably, then removes it.
+    fn fold(&mut self, ledger: Ledger) -> Result<(), StorageError> {
+        let Some(oldest) = &self.oldest else { return Ok(()) };
+        let mut meta = self.newest.meta.clone();
+        meta.carried.add(&ledger);
+        meta.folded_through = oldest.first_seq;
+        self.newest.note(meta)?;
+        self.newest.sync()?;
+        let directory = oldest.directory().to_owned();
+        self.oldest = None;
+        fs::remove_dir_all(&directory)?;
+        self.open_next()
+    }
+
+    /// Opens the next generation behind the one that went.
+    fn open_next(&mut self) -> Result<(), StorageError> {
+        while let Some(Middle { closed, .. }) = self.middle.pop_front() {
+            let path = recovery::generation_path(&self.options.directory, closed.first_seq);
+            match recovery::open_generation(&self.options.directory, &path, closed.first_seq)? {
+                Some(live) => {
+                    self.oldest = Some(live);
+                    return Ok(());
+                }
+                None => self.count_lost(&closed)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn count_lost(&mut self, closed: &Closed) -> Result<(), StorageError> {
+        let mut meta = self.newest.meta.clone();
+        meta.carried.add(&closed.counts.all_lost());
+        meta.folded_through = closed.first_seq;
+        self.newest.note(meta)?;
+        self.newest.sync()
+    }
+
+    /// Closes the newest generation and begins another.
+    fn rotate(&mut self) -> Result<(), StorageError> {
+        self.unsynced = None;
+        self.newest.sync()?;
+        let old = &self.newest;
+        let closed = Closed { first_seq: old.first_seq, counts: old.counts() };
+        let meta = old.meta.succeed();
+        let mut catalog: Vec<_> = self.middle.iter().map(|middle| middle.closed).collect();
+        catalog.extend(self.oldest.is_some().then_some(closed));
+        let path = recovery::generation_path(&self.options.directory, meta.next_seq);
+        let new = Live::create(&path, &meta, &catalog)?;
+        let old = std::mem::replace(&mut self.newest, new);
+        if self.oldest.is_some() {
+            let on_disk = old.on_disk();
+            self.middle.push_back(Middle { closed, on_disk });
+        } else {
+            self.oldest = Some(old);
+        }
+        Ok(())
+    }
+
+    /// Gives the disk back when the queue ran empty.
+    pub(super) fn shrink(&mut self) -> Result<(), StorageError> {
+        let limit = SHRINK_ABOVE.min(self.options.max_bytes / 8);
+        if self.oldest.is_none()
+            && self.newest.counts().samples == 0
+            && self.newest.on_disk() > limit
+        {
+            self.rotate()?;
+            self.find_front()?;
+        }
+        Ok(())
+    }
+
+    fn generation_limit(&self) -> u64 {
+        (self.options.max_bytes / 10).clamp(600_000, 8_000_000.max(self.options.max_bytes / 128))
+    }
+}
