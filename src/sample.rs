@@ -6,6 +6,15 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod metrics;
+mod ticks;
+
+pub use metrics::{
+    Connections, Cpu, CpuTimes, Device, Disk, Filesystem, Inodes, Interface, LoadAverage,
+    LogicalCpu, Memory, Mode, Network, Swap, TcpStates, Traffic,
+};
+pub use ticks::{CpuTime, IoTime, Ticks};
+
 /// A group of metrics that is sampled together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,22 +104,6 @@ impl Metrics {
         }
     }
 }
-
-/// Figures of [`Group::Cpu`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Cpu {}
-
-/// Figures of [`Group::Memory`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Memory {}
-
-/// Figures of [`Group::Disk`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Disk {}
-
-/// Figures of [`Group::Network`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Network {}
 
 mod unix_micros {
     //! A timestamp as microseconds since the epoch: eight bytes at most on disk.
