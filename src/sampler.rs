@@ -1,20 +1,94 @@
-//! The trait [`Sampler`] and its options; one file a group below.
+//! The trait [`Sampler`], its options, and the samplers of the enabled groups; one file a group
+//! below. What the platforms differ in sits behind `platform`; the files of the groups only
+//! choose, compare with the previous reading and fill in rates. Nothing here waits or spawns.
+
+use std::{borrow::Cow, io};
 
 use glob::Pattern;
+
+use crate::sample::{Group, Metrics};
+
+mod cpu;
+mod disk;
+mod memory;
+mod network;
+mod partial;
+mod platform;
+mod rate;
 
 /// What the samplers leave out or add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Figures of each logical CPU.
     pub per_cpu: bool,
-    /// File-system types left out.
+    /// File-system types left out; never the root's.
     pub exclude_types: Vec<Pattern>,
     /// Mount points left out.
     pub exclude_mounts: Vec<Pattern>,
-    /// Block devices left out.
+    /// Block devices left out, with the file systems on them but the root's.
     pub exclude_devices: Vec<Pattern>,
     /// Interfaces left out.
     pub exclude_interfaces: Vec<Pattern>,
     /// Counts of sockets by state.
     pub connections: bool,
+}
+
+/// Reads the figures of one group.
+pub trait Sampler: Send {
+    /// The group that [`sample`](Self::sample) reads.
+    fn group(&self) -> Group;
+
+    /// Takes a reading. Blocks for as long as the system does: a dead NFS server means for ever.
+    ///
+    /// Rates and utilisations are those since the previous successful call, over the time that has
+    /// truly passed; the first call has none. An error means that the group has no sample this
+    /// time; the next call may succeed.
+    fn sample(&mut self) -> Result<Metrics, SampleError>;
+}
+
+/// Why a group has no sample this time.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// The system refuses the figures.
+    #[error("can't read {what}")]
+    Read {
+        /// The file or the call.
+        what: Cow<'static, str>,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives something else than it should.
+    #[error("{what} isn't as expected")]
+    Malformed {
+        /// The file or the call.
+        what: &'static str,
+    },
+}
+
+impl SampleError {
+    /// The system's refusal of `what`.
+    fn read(what: impl Into<Cow<'static, str>>, source: impl Into<io::Error>) -> Self {
+        Self::Read { what: what.into(), source: source.into() }
+    }
+}
+
+/// The samplers of `groups`, in their order. Reads nothing yet, so it can't fail.
+pub fn build(options: &Options, groups: impl IntoIterator<Item = Group>) -> Vec<Box<dyn Sampler>> {
+    groups.into_iter().map(|group| sampler(group, options)).collect()
+}
+
+fn sampler(group: Group, options: &Options) -> Box<dyn Sampler> {
+    match group {
+        Group::Cpu => Box::new(cpu::CpuSampler::new(options.per_cpu)),
+        Group::Memory => Box::new(memory::MemorySampler::new()),
+        Group::Disk => Box::new(disk::DiskSampler::new(disk::Filter {
+            types: options.exclude_types.clone(),
+            mounts: options.exclude_mounts.clone(),
+            devices: options.exclude_devices.clone(),
+        })),
+        Group::Network => Box::new(network::NetworkSampler::new(
+            options.exclude_interfaces.clone(),
+            options.connections,
+        )),
+    }
 }

@@ -1,0 +1,95 @@
+//! Which mounts stand for which file systems, and the rates of devices.
+
+use super::*;
+
+fn mount(identity: &str, mountpoint: &str, kind: &str) -> Mount {
+    Mount {
+        identity: identity.into(),
+        device: format!("/dev/{identity}"),
+        path: mountpoint.into(),
+        mountpoint: mountpoint.into(),
+        kind: kind.into(),
+        mode: Mode::ReadWrite,
+        partial: false,
+    }
+}
+
+fn filter(types: &[&str], mounts: &[&str], devices: &[&str]) -> Filter {
+    let globs = |names: &[&str]| names.iter().map(|name| Pattern::new(name).unwrap()).collect();
+    Filter { types: globs(types), mounts: globs(mounts), devices: globs(devices) }
+}
+
+fn chosen(mounts: Vec<Mount>, filter: &Filter) -> Vec<String> {
+    select(mounts, filter).into_iter().map(|mount| mount.mountpoint).collect()
+}
+
+#[test]
+fn bind_mounts_of_one_file_system_count_once_at_the_shortest_path() {
+    let mounts = vec![
+        mount("sda1", "/srv/jail/data", "ext4"),
+        mount("sda1", "/data", "ext4"),
+        mount("sdb1", "/home", "xfs"),
+    ];
+    assert_eq!(chosen(mounts, &filter(&[], &[], &[])), ["/data", "/home"]);
+}
+
+#[test]
+fn whole_file_system_stands_before_a_shorter_part_of_it() {
+    let part = Mount { partial: true, ..mount("sda1", "/x", "ext4") };
+    let mounts = vec![part, mount("sda1", "/data", "ext4")];
+    assert_eq!(chosen(mounts, &filter(&[], &[], &[])), ["/data"]);
+}
+
+#[test]
+fn hidden_mount_is_not_reported() {
+    let mounts = vec![mount("sda1", "/mnt", "ext4"), mount("sdb1", "/mnt", "xfs")];
+    let chosen = select(mounts, &filter(&[], &[], &[]));
+    assert_eq!(chosen.iter().map(|mount| &*mount.kind).collect::<Vec<_>>(), ["xfs"]);
+}
+
+#[test]
+fn root_is_excluded_by_name_only() {
+    let mounts = || vec![mount("loop0", "/", "overlay"), mount("loop1", "/snap", "squashfs")];
+    assert_eq!(chosen(mounts(), &filter(&["overlay", "squashfs"], &[], &[])), ["/"]);
+    assert_eq!(chosen(mounts(), &filter(&[], &[], &["loop*"])), ["/"]);
+    assert_eq!(chosen(mounts(), &filter(&[], &["/"], &[])), ["/snap"]);
+}
+
+#[test]
+fn device_globs_match_the_name_with_and_without_its_directory() {
+    let filter = filter(&[], &[], &["loop*", "/dev/sdb1"]);
+    assert!(!filter.admits_device("loop7"));
+    assert!(!filter.admits_device("/dev/loop7"));
+    assert!(!filter.admits_device("/dev/sdb1"));
+    assert!(filter.admits_device("nvme0n1"));
+}
+
+#[test]
+fn utilization_leaves_the_reserve_of_root_out_as_df_does() {
+    let usage = Usage { total: 1000, free: 500, available: 300, inodes: Some((100, 25)) };
+    let filesystem = filesystem(mount("sda1", "/", "ext4"), Some(usage));
+    assert_eq!((filesystem.used, filesystem.utilization), (Some(500), Some(0.625)));
+    assert_eq!(filesystem.inodes.unwrap().utilization, Some(0.75));
+}
+
+#[test]
+fn file_system_that_may_not_be_looked_at_has_no_figures() {
+    let filesystem = filesystem(mount("sda1", "/secret", "ext4"), None);
+    assert_eq!((filesystem.total, filesystem.utilization, filesystem.inodes), (None, None, None));
+}
+
+#[test]
+fn device_rates_are_of_the_same_device_and_never_negative() {
+    let device = |name: &str, reads, read_bytes| Device {
+        device: name.into(),
+        reads: Some(reads),
+        read_bytes: Some(read_bytes),
+        ..Device::default()
+    };
+    let mut now = vec![device("sda", 10, 4096), device("sdb", 3, 100)];
+    fill_rates(&mut now, &[device("sdb", 9, 50), device("sda", 0, 0)], Duration::from_secs(2));
+    assert_eq!(now[0].reads_per_second, Some(5.0));
+    assert_eq!(now[0].read_bytes_per_second, Some(2048.0));
+    assert_eq!((now[1].reads_per_second, now[1].read_bytes_per_second), (None, Some(25.0)));
+    assert_eq!(now[0].writes_per_second, None);
+}

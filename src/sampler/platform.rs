@@ -1,0 +1,16 @@
+//! What the platforms differ in. Each offers the same four sources (`CpuSource`, `MemorySource`,
+//! `DiskSource`, `NetworkSource`), which only read and parse; choosing and comparing is common.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource};
+#[cfg(target_os = "macos")]
+pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource};
+#[cfg(windows)]
+pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource};

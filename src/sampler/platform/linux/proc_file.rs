@@ -1,0 +1,120 @@
+//! A file of `/proc` that is read again and again through one descriptor.
+
+use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt};
+
+use crate::sampler::SampleError;
+
+const FIRST_BUFFER: usize = 16 * 1024;
+// A host with ten thousand mounts or sockets stays below; an endless file ends here.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Opens the file at the first reading and holds it; opens it anew after an error.
+#[derive(Debug)]
+pub(super) struct ProcFile {
+    path: &'static str,
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl ProcFile {
+    /// Touches nothing yet.
+    pub(super) const fn new(path: &'static str) -> Self {
+        Self { path, file: None, buffer: Vec::new() }
+    }
+
+    /// The whole text as it is now. Bytes that aren't UTF-8 appear as `\xNN`.
+    pub(super) fn read(&mut self) -> Result<Cow<'_, str>, SampleError> {
+        match self.fill() {
+            Ok(length) => Ok(legible(&self.buffer[..length])),
+            Err(error) => {
+                self.file = None;
+                Err(SampleError::read(self.path, error))
+            }
+        }
+    }
+
+    /// Like [`read`](Self::read); a file that this kernel doesn't have is empty.
+    pub(super) fn read_if_there(&mut self) -> Result<Cow<'_, str>, SampleError> {
+        if self.file.is_none() && !std::path::Path::new(self.path).exists() {
+            return Ok(Cow::Borrowed(""));
+        }
+        self.read()
+    }
+
+    /// The error for a text that makes no sense.
+    pub(super) fn malformed(&self) -> SampleError {
+        SampleError::Malformed { what: self.path }
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::open(self.path)?,
+        };
+        if self.buffer.is_empty() {
+            self.buffer.resize(FIRST_BUFFER, 0);
+        }
+        let length = read_all(&file, &mut self.buffer)?;
+        self.file = Some(file);
+        Ok(length)
+    }
+}
+
+/// The kernel hands out such files in pieces; only an empty one is the end.
+fn read_all(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            if length >= MAX_BYTES {
+                return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+            }
+            buffer.resize(length * 2, 0);
+        }
+        match file.read_at(&mut buffer[length..], length as u64) {
+            Ok(0) => return Ok(length),
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The text with each stray byte spelt out, so that two odd names stay two names.
+fn legible(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_is_read_anew_through_the_same_descriptor() {
+        let mut file = ProcFile::new("/proc/self/stat");
+        let fields = |text: &str| text.split(' ').count();
+        let first = fields(&file.read().unwrap());
+        assert!(first > 20);
+        assert_eq!(fields(&file.read().unwrap()), first);
+    }
+
+    #[test]
+    fn names_that_differ_in_a_stray_byte_stay_different() {
+        assert_eq!(legible(b"a\xffb"), "a\\xffb");
+        assert_ne!(legible(b"\xfe"), legible(b"\xff"));
+    }
+
+    #[test]
+    fn absent_file_is_an_error_or_empty_as_asked() {
+        let mut file = ProcFile::new("/proc/no-such-file");
+        assert!(matches!(file.read(), Err(SampleError::Read { .. })));
+        assert_eq!(file.read_if_there().unwrap(), "");
+    }
+}
