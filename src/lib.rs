@@ -12,7 +12,7 @@
 //! `buffer.sync: always` a power cut doesn't either; delivery is at least once, in order, and every
 //! sample carries an identity (agent id, sequence number) that makes it effectively once.
 //!
-//! Modules in reading order: [`sample`] and [`sampler`] (what is measured), [`collect`] (when),
+//! Modules in reading order: [`sample`], [`sampler`] and [`host`] (what is measured), [`collect`] (when),
 //! [`queue`] (where it waits), [`encode`], [`transport`], [`retry`] and [`forward`] (how it leaves),
 //! [`control`] and [`cli`] (how people and scripts look in), [`agent`] (what holds it together).
 
@@ -22,6 +22,7 @@ pub mod config;
 pub mod control;
 pub mod encode;
 pub mod forward;
+pub mod host;
 pub mod queue;
 pub mod receiver;
 pub mod retry;
