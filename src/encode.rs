@@ -33,6 +33,17 @@ pub struct Limits {
     pub max_bytes: usize,
 }
 
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    None,
+    /// `Content-Encoding: gzip`.
+    Gzip,
+    /// `Content-Encoding: zstd`.
+    Zstd,
+}
+
 /// A protocol's encoder.
 pub trait Encoder: Send {
     /// Encodes the longest prefix of `entries` that fits `limits` and has one agent id.

@@ -12,6 +12,8 @@ use crate::{encode, retry};
 pub struct Options {
     /// Bounds of one request.
     pub limits: encode::Limits,
+    /// How bodies are compressed.
+    pub compression: encode::Compression,
     /// Collect for this long before a request that isn't full.
     pub linger: Duration,
     /// Backoff.
