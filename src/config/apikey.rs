@@ -16,9 +16,9 @@ const LONGEST_KEY: usize = 4096;
 
 /// The header that carries the key, and the key if there is one.
 pub(super) fn api_key(reader: &mut Reader<'_>) -> (HeaderName, Option<ApiKey>) {
-    let header = key_header(reader);
     let key = reader.secret(KEY);
     let file = reader.text(KEY_FILE).map(PathBuf::from);
+    let header = key_header(reader);
     if key.is_some() && file.is_some() {
         reader.refuse(KEY_FILE, "is given beside collector.api_key; only one of them is allowed");
     }
@@ -28,7 +28,7 @@ pub(super) fn api_key(reader: &mut Reader<'_>) -> (HeaderName, Option<ApiKey>) {
         }
         warn_of_readers(reader, key);
     }
-    if let Some(path) = &file {
+    if let (None, Some(path)) = (&key, &file) {
         judge_file(reader, path);
     }
     let source = match (key, file) {
@@ -75,10 +75,11 @@ fn judge(key: &str) -> Result<(), String> {
 
 fn judge_file(reader: &mut Reader<'_>, path: &Path) {
     match file::read(path, file::MOST_BYTES) {
-        Err(fault) => reader.refuse(KEY_FILE, format!("{}: {}", path.display(), fault.message)),
+        // The path isn't shown: it may be the key, given in the wrong place.
+        Err(fault) => reader.refuse(KEY_FILE, format!("the file: {}", fault.message)),
         Ok(read) => {
             if let Err(message) = judge(read.content.trim()) {
-                reader.refuse(KEY_FILE, format!("{}: the key in it {message}", path.display()));
+                reader.refuse(KEY_FILE, format!("the key in the file {message}"));
             }
             if read.others_may_read {
                 reader.warnings.push(readable(path));

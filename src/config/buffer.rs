@@ -11,7 +11,7 @@ use crate::queue::{self, Overflow, Sync};
 
 /// Below this, sled's own files leave no room for entries.
 const LEAST_SIZE: u64 = 8_000_000;
-const MOST_SIZE: u64 = 1 << 50;
+const MOST_SIZE: u64 = 1_000_000_000_000_000;
 const LONGEST_SYNC: Duration = Duration::from_hours(1);
 /// What `sockaddr_un` holds, the closing NUL left out.
 const LONGEST_SOCKET: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -24,6 +24,7 @@ pub(super) fn queue(reader: &mut Reader<'_>) -> queue::Options {
         min_free_bytes: reader.size("buffer.min_free", defaults::MIN_FREE, 0..=MOST_SIZE),
         overflow: reader.choice(
             "buffer.overflow",
+            defaults::OVERFLOW,
             &[("drop_oldest", Overflow::DropOldest), ("drop_newest", Overflow::DropNewest)],
         ),
         max_age: reader.optional_duration("buffer.max_age", max_age),

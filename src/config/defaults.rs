@@ -49,7 +49,10 @@ pub(super) const EXCLUDE_TYPES: [&str; 27] = [
 pub(super) const DIRECTORY: &str = "./buffer";
 pub(super) const MAX_SIZE: u64 = 100_000_000;
 pub(super) const MIN_FREE: u64 = 64_000_000;
+pub(super) const OVERFLOW: &str = "drop_oldest";
 
+pub(super) const PROTOCOL: &str = "json";
+pub(super) const COMPRESSION: &str = "none";
 pub(super) const MAX_SAMPLES: usize = 500;
 pub(super) const MAX_BYTES: u64 = 1_000_000;
 pub(super) const LINGER: Duration = Duration::ZERO;
@@ -58,3 +61,6 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const RETRY_INITIAL: Duration = Duration::from_secs(1);
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(30);
 pub(super) const RETRY_MULTIPLIER: f64 = 2.0;
+
+pub(super) const LEVEL: &str = "INFO";
+pub(super) const FORMAT: &str = "text";

@@ -25,7 +25,8 @@ const MOST_HEADER_BYTES: usize = 8192;
 
 /// `None` after a fault was noted.
 pub(super) fn http(reader: &mut Reader<'_>) -> Option<Options> {
-    let default_path = reader.choice("forwarder.protocol", &[("json", JSON_PATH)]);
+    let default_path =
+        reader.choice("forwarder.protocol", defaults::PROTOCOL, &[("json", JSON_PATH)]);
     let url = server_url(reader, default_path);
     let (key_header, api_key) = api_key(reader);
     let headers = headers(reader, &key_header);
@@ -63,6 +64,7 @@ fn server_url(reader: &mut Reader<'_>, default_path: &'static str) -> Option<Uri
 fn headers(reader: &mut Reader<'_>, key_header: &HeaderName) -> Vec<(HeaderName, HeaderValue)> {
     const PATH: &str = "forwarder.headers";
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut spelt = Vec::new();
     let table = reader.table(PATH);
     let bytes: usize = table.iter().map(|(name, value, _)| name.len() + value.len()).sum();
     if table.len() > MOST_HEADERS || bytes > MOST_HEADER_BYTES {
@@ -72,10 +74,17 @@ fn headers(reader: &mut Reader<'_>, key_header: &HeaderName) -> Vec<(HeaderName,
     for (name, value, line) in table {
         let path = format!("{PATH}.{}", shown_key(&name));
         match header(&name, &value, key_header) {
-            Ok((name, _)) if headers.iter().any(|(other, _)| *other == name) => {
+            // The same spelling twice is the business of the judgement of all keys.
+            Ok((known, _)) if headers.iter().any(|(other, _)| *other == known) => {
+                if spelt.contains(&name) {
+                    continue;
+                }
                 reader.refuse_at(&path, line, "stands twice; the case of letters means nothing");
             }
-            Ok(header) => headers.push(header),
+            Ok(header) => {
+                headers.push(header);
+                spelt.push(name);
+            }
             Err(message) => reader.refuse_at(&path, line, message),
         }
     }

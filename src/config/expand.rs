@@ -92,12 +92,12 @@ impl Expanded {
 }
 
 fn unset(name: &str, environment: &Environment) -> String {
-    let neither = environment
-        .file()
-        .map(|file| format!(", and {} doesn't name it either", file.display()))
-        .unwrap_or_default();
+    let neither = environment.file().map_or_else(
+        || "there is no .env file".into(),
+        |file| format!("{} doesn't name it either", file.display()),
+    );
     format!(
-        "the environment variable {name} isn't set{neither}; set it or give a default, \
+        "the environment variable {name} isn't set, and {neither}; set it or give a default, \
          `${{{name}:-default}}`"
     )
 }

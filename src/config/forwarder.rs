@@ -28,6 +28,7 @@ pub(super) fn forward(reader: &mut Reader<'_>) -> Option<forward::Options> {
     let linger = reader.duration("forwarder.batch.linger", defaults::LINGER, linger);
     let compression = reader.choice(
         "forwarder.compression",
+        defaults::COMPRESSION,
         &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)],
     );
     let retry = retry(reader)?;

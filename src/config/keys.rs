@@ -21,7 +21,7 @@ impl Reader<'_> {
         self.judge_repeats(section, entries);
         for Entry { key, value } in entries {
             let path = join(section, key);
-            if key.contains('.') {
+            if key.is_empty() || key.contains('.') {
                 self.refuse_unknown(section, key, value);
                 continue;
             }
@@ -68,7 +68,7 @@ impl Reader<'_> {
         // In a file of nothing but unknown keys nobody reads the last hints.
         let near = if self.faults.len() < MOST_HINTS { self.nearest(section, key) } else { None };
         let hint = match near {
-            Some(near) if near == *key => "keys nest, a dot means nothing".into(),
+            Some(near) if near == *key => format!("write it as {}", nested(key)),
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", self.below(section)),
         };
@@ -80,6 +80,9 @@ impl Reader<'_> {
     /// the same name, or nearly so, elsewhere.
     fn nearest(&self, section: &str, key: &str) -> Option<String> {
         let alike = |name: &str| {
+            if key.len() > 2 && name.starts_with(key) {
+                return Some(0);
+            }
             let distance = strsim::damerau_levenshtein(&key.to_ascii_lowercase(), name);
             (distance <= 1.max(name.len() / 3) && distance < name.len()).then_some(distance)
         };
@@ -119,6 +122,12 @@ impl Reader<'_> {
     fn below(&self, section: &str) -> String {
         self.names_below(section).join(", ")
     }
+}
+
+/// `a.b: …` as it should have been written: `a: {b: …}`.
+fn nested(path: &str) -> String {
+    let opened = path.replace('.', ": {");
+    format!("`{opened}: …{}`", "}".repeat(path.matches('.').count()))
 }
 
 fn join(section: &str, key: &str) -> String {

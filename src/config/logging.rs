@@ -2,24 +2,29 @@
 
 use std::path::PathBuf;
 
-use super::reader::Reader;
+use super::{defaults, reader::Reader};
 use crate::telemetry::{Format, Level, Options};
 
 pub(super) fn telemetry(reader: &mut Reader<'_>) -> Options {
     Options {
         level: reader.choice(
             "logging.level",
+            defaults::LEVEL,
             &[
-                ("INFO", Level::Info),
                 ("TRACE", Level::Trace),
                 ("DEBUG", Level::Debug),
+                ("INFO", Level::Info),
                 ("WARNING", Level::Warning),
                 ("ERROR", Level::Error),
                 ("CRITICAL", Level::Critical),
             ],
         ),
         file: file(reader),
-        format: reader.choice("logging.format", &[("text", Format::Text), ("json", Format::Json)]),
+        format: reader.choice(
+            "logging.format",
+            defaults::FORMAT,
+            &[("text", Format::Text), ("json", Format::Json)],
+        ),
     }
 }
 

@@ -82,8 +82,12 @@ impl<'a> Reader<'a> {
     pub(super) fn texts(&mut self, path: &str, default: &[&str]) -> Vec<String> {
         let texts = match self.node(path, false).map(|node| (&node.kind, node.line)) {
             None => default.iter().map(|&text| text.to_owned()).collect(),
-            Some((Kind::List(items), _)) => {
-                items.iter().filter_map(|item| self.item(path, item, item.line)).collect()
+            Some((Kind::List(items), line)) => {
+                items
+                    .iter()
+                    // A list in a list has no line of its own.
+                    .filter_map(|item| self.item(path, item, item.line.max(line)))
+                    .collect()
             }
             Some((_, line)) => {
                 self.refuse_at(path, line, "must be a list of texts, [\"a\", \"b*\"] say");
@@ -194,5 +198,5 @@ fn lookup<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
 pub(super) fn shown_key(key: &str) -> String {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let name: String = key.chars().take_while(|&c| good(c)).take(40).collect();
-    if name.len() < key.len() { format!("{name}…") } else { name }
+    if name.len() < key.len() || key.is_empty() { format!("{name}…") } else { name }
 }

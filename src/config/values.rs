@@ -102,14 +102,16 @@ impl Reader<'_> {
         value
     }
 
-    /// One of a few names, in any case. The first is the default.
-    pub(super) fn choice<T: Copy>(&mut self, path: &str, names: &[(&str, T)]) -> T {
+    /// One of a few names, in any case. The default is one of them.
+    pub(super) fn choice<T: Copy>(&mut self, path: &str, default: &str, names: &[(&str, T)]) -> T {
+        let find = |text: &str| names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
         let listed = names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let at = self.read(path, &listed, |kind| match kind {
-            Kind::Text(text) => names.iter().position(|(name, _)| name.eq_ignore_ascii_case(text)),
+        let expected = if names.len() > 1 { format!("one of {listed}") } else { listed };
+        let chosen = self.read(path, &expected, |kind| match kind {
+            Kind::Text(text) => find(text),
             _ => None,
         });
-        let (name, value) = names[at.unwrap_or(0)];
+        let &(name, value) = chosen.or_else(|| find(default)).unwrap_or(&names[0]);
         self.effective.set(path, name);
         value
     }
@@ -124,7 +126,9 @@ impl Reader<'_> {
         let scalar = self.scalar(path)?;
         let value = parse(&typed(&scalar));
         if value.is_none() {
-            self.refuse(path, format!("{} isn't valid; must be {expected}", quoted(&scalar)));
+            let bare = parse(&resolved(&scalar.expanded.text)).is_some();
+            let hint = if bare { ", without quotes" } else { "" };
+            self.refuse(path, format!("{} isn't valid; must be {expected}{hint}", quoted(&scalar)));
         }
         value
     }
@@ -133,11 +137,16 @@ impl Reader<'_> {
 /// The value with the type that YAML would give it if it stood in the place of its reference. A
 /// text that stands in the file stays a text: its quotes were meant.
 fn typed(scalar: &Scalar) -> Kind {
-    let text = &scalar.expanded.text;
     if scalar.expanded.names.is_empty() {
-        return scalar.kind.clone();
+        scalar.kind.clone()
+    } else {
+        resolved(&scalar.expanded.text)
     }
-    match text.as_str() {
+}
+
+/// What YAML takes an unquoted text for.
+fn resolved(text: &str) -> Kind {
+    match text {
         "true" | "True" | "TRUE" => return Kind::Bool(true),
         "false" | "False" | "FALSE" => return Kind::Bool(false),
         _ => {}
@@ -147,7 +156,7 @@ fn typed(scalar: &Scalar) -> Kind {
     }
     match text.parse() {
         Ok(number) if f64::is_finite(number) => Kind::Float(number),
-        _ => Kind::Text(text.clone()),
+        _ => Kind::Text(text.into()),
     }
 }
 

@@ -14,6 +14,8 @@ use serde::{
 
 /// A configuration nests four levels; what nests deeper isn't one.
 const MAX_DEPTH: usize = 16;
+/// The parser keeps each open bracket in mind at every step, up to a thousand of them.
+const MOST_BRACKETS: usize = 1000;
 /// Aliases are followed, so this, not the size of the file, bounds the tree (an alias bomb).
 const MAX_NODES: usize = 10_000;
 
@@ -53,39 +55,71 @@ pub(super) struct Broken {
 
 /// Parses a text of one document; an empty one is [`Kind::Empty`].
 pub(super) fn parse(text: &str) -> Result<Node, Broken> {
-    let count = Cell::new(0);
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MOST_BRACKETS {
+        let message = format!("holds more than {MOST_BRACKETS} opening brackets");
+        return Err(Broken { line: None, message });
+    }
+    let state = State::default();
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let node = match documents.next() {
-        Some(document) => {
-            read(Seed { depth: 0, count: &count, scalar: &Cell::new(None) }, document)
-        }
+        Some(document) => read(Seed { depth: 0, state: &state }, document),
         None => Ok(Node { line: 1, kind: Kind::Empty }),
     };
-    let node = node.map_err(|error| broken(text, &error))?;
+    let node = node.map_err(|error| broken(&error, state.reason.take()))?;
     match documents.next() {
         None => Ok(node),
         Some(_) => Err(Broken { line: None, message: "holds more than one YAML document".into() }),
     }
 }
 
-fn broken(text: &str, error: &serde_yaml::Error) -> Broken {
+/// The parser's own message, unless we gave the reason. A message about a value quotes it, and one
+/// about a place below the top names keys: neither is shown.
+fn broken(error: &serde_yaml::Error, reason: Option<String>) -> Broken {
     let place = error.location();
     let line = place.as_ref().map(serde_yaml::Location::line);
+    if let Some(message) = reason {
+        return Broken { line, message };
+    }
     let mut message = error.to_string();
+    if is_about_value(&message) {
+        return Broken { line, message: "holds a value that doesn't fit its tag".into() };
+    }
     if let Some(at) = &place {
         message =
             message.replacen(&format!(" at line {} column {}", at.line(), at.column()), "", 1);
     }
-    let source = line.and_then(|line| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
-    if source.trim_start_matches(' ').starts_with('\t') {
-        message.push_str("; indent with spaces, YAML forbids tabs");
-    }
+    message.push_str(hint(&message));
     Broken { line, message: format!("isn't valid YAML: {message}") }
+}
+
+/// What people mostly did when the parser says this.
+fn hint(message: &str) -> &'static str {
+    const HINTS: [(&str, &str); 4] = [
+        ("tab character", "; indent with spaces, YAML forbids tabs"),
+        ("cannot start any token", "; YAML forbids tabs, and @, ` and % need quotes"),
+        ("unknown anchor", "; quote a value that begins with *"),
+        ("values are not allowed", "; is it indented too far, or does a value hold `: `?"),
+    ];
+    HINTS.iter().find(|(part, _)| message.contains(part)).map_or("", |(_, hint)| hint)
+}
+
+fn is_about_value(message: &str) -> bool {
+    message.contains("invalid value") || message.contains("invalid type")
+}
+
+/// What one run of the deserialiser shares.
+#[derive(Default)]
+struct State {
+    nodes: Cell<usize>,
+    /// Where a scalar is noted before it is refused.
+    scalar: Cell<Option<Kind>>,
+    /// Why we, not the parser, gave up.
+    reason: Cell<Option<String>>,
 }
 
 /// Reads one node; the error of a noted scalar becomes the scalar with its place.
 fn read<'de, D: Deserializer<'de>>(seed: Seed<'_>, from: D) -> Result<Node, D::Error> {
-    let scalar = seed.scalar;
+    let scalar = &seed.state.scalar;
     match from.deserialize_any(seed) {
         Ok(kind) => Ok(Node { line: 1, kind }),
         Err(error) => match scalar.take() {
@@ -107,28 +141,32 @@ fn line_of(error: &impl fmt::Display) -> usize {
 #[derive(Clone, Copy)]
 struct Seed<'a> {
     depth: usize,
-    count: &'a Cell<usize>,
-    /// Where a scalar is noted before it is refused.
-    scalar: &'a Cell<Option<Kind>>,
+    state: &'a State,
 }
 
 impl Seed<'_> {
     fn below<E: de::Error>(self) -> Result<Self, E> {
-        self.count.set(self.count.get() + 1);
-        if self.count.get() > MAX_NODES {
-            return Err(E::custom(format!(
-                "it holds more than {MAX_NODES} values, aliases followed"
-            )));
+        let nodes = self.state.nodes.get() + 1;
+        self.state.nodes.set(nodes);
+        if nodes > MAX_NODES {
+            return Err(
+                self.give_up(format!("holds more than {MAX_NODES} values, aliases followed"))
+            );
         }
         if self.depth == MAX_DEPTH {
-            return Err(E::custom(format!("it is nested deeper than {MAX_DEPTH} levels")));
+            return Err(self.give_up(format!("is nested deeper than {MAX_DEPTH} levels")));
         }
         Ok(Self { depth: self.depth + 1, ..self })
     }
 
     fn note<E: de::Error>(self, scalar: Kind) -> Result<Kind, E> {
-        self.scalar.set(Some(scalar));
+        self.state.scalar.set(Some(scalar));
         Err(E::custom(""))
+    }
+
+    fn give_up<E: de::Error>(self, reason: impl Into<String>) -> E {
+        self.state.reason.set(Some(reason.into()));
+        E::custom("")
     }
 }
 
@@ -143,6 +181,8 @@ impl<'de> DeserializeSeed<'de> for Inner<'_> {
     }
 }
 
+const NO_KEY: &str = "holds a key that isn't plain text";
+
 /// Reads a key, as text whatever YAML would take it for.
 struct Key<'a>(Seed<'a>);
 
@@ -150,13 +190,14 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = (String, usize);
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        let scalar = self.0.scalar;
-        match from.deserialize_str(self.0) {
-            Err(error) => match scalar.take() {
+        let seed = self.0;
+        match from.deserialize_str(seed) {
+            Err(error) => match seed.state.scalar.take() {
                 Some(Kind::Text(key)) => Ok((key, line_of(&error))),
-                _ => Err(de::Error::custom("a key must be plain text")),
+                _ if is_about_value(&error.to_string()) => Err(seed.give_up(NO_KEY)),
+                _ => Err(error),
             },
-            Ok(_) => Err(de::Error::custom("a key must be plain text")),
+            Ok(_) => Err(seed.give_up(NO_KEY)),
         }
     }
 }
@@ -222,7 +263,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Kind, A::Error> {
-        Err(de::Error::custom("tags such as `!name` have no meaning here"))
+        Err(self.give_up("holds a tag; tags such as `!name` have no meaning here"))
     }
 }
 
@@ -321,6 +362,7 @@ mod tests {
         assert!(broken(&bomb).message.contains("more than 10000 values"), "{:?}", broken(&bomb));
         let deep = "[".repeat(100) + &"]".repeat(100);
         assert!(broken(&deep).message.contains("deeper than 16"), "{:?}", broken(&deep));
+        assert!(broken(&"[".repeat(1001)).message.contains("opening brackets"));
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! The integration tests: one binary, a module a question.
-#![allow(missing_docs, reason = "tests are sentences")]
-#![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests are sentences; they say what they found and may panic"
+)]
 
+mod config;
 mod queue;
