@@ -1,5 +1,11 @@
 //! Samples to the request of a protocol: body, headers, idempotency key. Pure; sends nothing.
 
+use std::io::Write as _;
+
+use bytes::Bytes;
+use flate2::GzBuilder;
+use uuid::Uuid;
+
 use crate::queue::Entry;
 
 pub mod json;
@@ -8,14 +14,14 @@ pub mod json;
 /// same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The path that the protocol uses when the URL has none.
+    /// Value of `Content-Type`.
     pub content_type: &'static str,
     /// Value of `Content-Encoding`, if compressed.
     pub content_encoding: Option<&'static str>,
     /// Value of `Idempotency-Key`, quotes included.
     pub idempotency_key: String,
     /// The body, compressed when asked for.
-    pub body: bytes::Bytes,
+    pub body: Bytes,
     /// Sequence numbers in the body, ascending.
     pub first_seq: u64,
     /// See `first_seq`.
@@ -33,10 +39,11 @@ pub struct Limits {
     pub max_bytes: usize,
 }
 
-/// How a body is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a body is compressed. The same bytes always give the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
     /// As it is.
+    #[default]
     None,
     /// `Content-Encoding: gzip`.
     Gzip,
@@ -44,8 +51,54 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// The value of `Content-Encoding`.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    /// Compresses `body`; a compressor that fails leaves `None`, and the body goes as it is.
+    fn compress(self, body: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::None => None,
+            Self::Gzip => {
+                // A time stamp would change the bytes of a retry.
+                let room = Vec::with_capacity(body.len() / 4);
+                let mut gzip =
+                    GzBuilder::new().mtime(0).write(room, flate2::Compression::default());
+                gzip.write_all(body).ok()?;
+                gzip.finish().ok()
+            }
+            Self::Zstd => zstd::bulk::compress(body, zstd::DEFAULT_COMPRESSION_LEVEL).ok(),
+        }
+    }
+}
+
 /// A protocol's encoder.
 pub trait Encoder: Send {
-    /// Encodes the longest prefix of `entries` that fits `limits` and has one agent id.
+    /// Encodes the longest prefix of `entries` that fits `limits` and has one agent id; at least
+    /// one entry, however large. Without entries the request holds no samples: don't send it.
     fn encode(&self, entries: &[Entry], limits: Limits) -> Request;
+}
+
+/// Seals a body: names it by its content before compression, then compresses it.
+fn seal(body: Vec<u8>, content_type: &'static str, entries: &[Entry], by: Compression) -> Request {
+    let crc = crc32fast::hash(&body);
+    let agent_id = entries.first().map_or(Uuid::nil(), |entry| entry.agent_id);
+    let first_seq = entries.first().map_or(0, |entry| entry.seq);
+    let last_seq = entries.last().map_or(0, |entry| entry.seq);
+    let compressed = by.compress(&body);
+    Request {
+        content_type,
+        content_encoding: compressed.as_ref().and(by.name()),
+        idempotency_key: format!("\"{agent_id}:{first_seq}-{last_seq}:{crc:08x}\""),
+        body: compressed.map_or_else(|| Bytes::from(body), Bytes::from),
+        first_seq,
+        last_seq,
+        samples: entries.len(),
+    }
 }

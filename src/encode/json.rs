@@ -1,1 +1,282 @@
-//! (to be written)
+//! The native protocol: schema 1 of `POST /api/v1/metrics`. Serialises each sample once, straight
+//! into the body; it never changes a figure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::{Compression, Encoder, Limits, Request, seal};
+use crate::{
+    queue::Entry,
+    sample::{Group, Metrics, Sample},
+};
+
+/// The path of the protocol, for a URL that has none.
+pub const DEFAULT_PATH: &str = "/api/v1/metrics";
+/// Media type of the body.
+pub const CONTENT_TYPE: &str = "application/json";
+/// The version of the body's layout.
+pub const SCHEMA: u32 = 1;
+
+/// What closes a body that [`open`] began.
+const CLOSE: &[u8] = b"]}";
+/// First guess of a body's size, so that a usual batch grows the buffer a few times only.
+const ROOM: usize = 16 * 1024;
+
+/// Encoder of the native protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct Json {
+    compression: Compression,
+}
+
+impl Json {
+    /// An encoder that compresses bodies by `compression`.
+    #[must_use]
+    pub fn new(compression: Compression) -> Self {
+        Self { compression }
+    }
+}
+
+impl Encoder for Json {
+    fn encode(&self, entries: &[Entry], limits: Limits) -> Request {
+        let agent_id = entries.first().map_or(Uuid::nil(), |entry| entry.agent_id);
+        let mut body = open(agent_id);
+        let mut samples = 0;
+        for entry in entries.iter().take(limits.max_samples.max(1)) {
+            if entry.agent_id != agent_id {
+                break;
+            }
+            let fits = body.len();
+            append(&mut body, entry, samples > 0);
+            if samples > 0 && body.len() + CLOSE.len() > limits.max_bytes {
+                body.truncate(fits);
+                break;
+            }
+            samples += 1;
+        }
+        body.extend_from_slice(CLOSE);
+        seal(body, CONTENT_TYPE, &entries[..samples], self.compression)
+    }
+}
+
+/// The body up to the first sample.
+fn open(agent_id: Uuid) -> Vec<u8> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut body = Vec::with_capacity(ROOM);
+    body.extend_from_slice(
+        format!(
+            r#"{{"schema":{SCHEMA},"agent":{{"id":"{agent_id}","version":"{version}"}},"samples":["#
+        )
+        .as_bytes(),
+    );
+    body
+}
+
+fn append(body: &mut Vec<u8>, entry: &Entry, separated: bool) {
+    if separated {
+        body.push(b',');
+    }
+    let start = body.len();
+    let mut line = Line::new(entry);
+    if serde_json::to_writer(&mut *body, &line).is_err() {
+        // Only figures that JSON can't say fail here, and such a sample must not bar the queue.
+        body.truncate(start);
+        line.metrics = None;
+        if serde_json::to_writer(&mut *body, &line).is_err() {
+            body.truncate(start);
+            body.extend_from_slice(b"null");
+        }
+    }
+}
+
+/// One element of `samples`.
+#[derive(Serialize)]
+struct Line<'a> {
+    seq: u64,
+    #[serde(serialize_with = "rfc3339_micros")]
+    timestamp: Timestamp,
+    host: &'a str,
+    tags: &'a BTreeMap<String, String>,
+    interval: f64,
+    kind: Group,
+    metrics: Option<Figures<'a>>,
+}
+
+impl<'a> Line<'a> {
+    fn new(entry: &'a Entry) -> Self {
+        let Sample { timestamp, origin, interval, metrics, .. } = &*entry.sample;
+        Self {
+            seq: entry.seq,
+            timestamp: *timestamp,
+            host: &origin.host,
+            tags: &origin.tags,
+            interval: interval.as_secs_f64(),
+            kind: metrics.group(),
+            metrics: Some(Figures(metrics)),
+        }
+    }
+}
+
+/// The figures without the enum's tag: `kind` says which they are.
+struct Figures<'a>(&'a Metrics);
+
+impl Serialize for Figures<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Metrics::Cpu(figures) => figures.serialize(to),
+            Metrics::Memory(figures) => figures.serialize(to),
+            Metrics::Disk(figures) => figures.serialize(to),
+            Metrics::Network(figures) => figures.serialize(to),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn rfc3339_micros<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{at:.6}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, sync::Arc, time::Duration};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::sample::{Memory, Origin};
+
+    const AGENT: Uuid = Uuid::from_u128(0x8e03_978e_40d5_43e8_bc93_6894_a57f_9324);
+
+    fn entry(seq: u64) -> Entry {
+        let origin = Origin {
+            host: "web-1".into(),
+            tags: BTreeMap::from([("role".into(), "\"front\"\n".into())]),
+            boot_id: [0; 16],
+        };
+        let sample = Sample {
+            timestamp: "2026-11-22T19:11:32.12345678Z".parse().unwrap(),
+            since_boot: None,
+            origin: Arc::new(origin),
+            interval: Duration::from_millis(500),
+            metrics: Metrics::Memory(Memory::default()),
+        };
+        Entry { seq, agent_id: AGENT, bytes: 1, sample: Arc::new(sample) }
+    }
+
+    fn entries(count: u64) -> Vec<Entry> {
+        (41..41 + count).map(entry).collect()
+    }
+
+    fn limits(max_samples: usize, max_bytes: usize) -> Limits {
+        Limits { max_samples, max_bytes }
+    }
+
+    fn plain(entries: &[Entry], limits: Limits) -> Request {
+        Json::new(Compression::None).encode(entries, limits)
+    }
+
+    #[test]
+    fn body_is_schema_1_to_the_letter() {
+        let request = plain(&entries(1), limits(500, 1_000_000));
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let metrics = serde_json::to_value(Memory::default()).unwrap();
+        let expected = serde_json::json!({
+            "schema": 1,
+            "agent": {"id": AGENT.to_string(), "version": env!("CARGO_PKG_VERSION")},
+            "samples": [{
+                "seq": 41, "timestamp": "2026-11-22T19:11:32.123456Z", "host": "web-1",
+                "tags": {"role": "\"front\"\n"}, "interval": 0.5, "kind": "memory",
+                "metrics": metrics,
+            }],
+        });
+        assert_eq!(body, expected);
+        assert_eq!((request.content_type, request.content_encoding), ("application/json", None));
+    }
+
+    #[test]
+    fn timestamp_always_has_six_decimals() {
+        for (at, text) in [
+            ("2026-01-01T00:00:00Z", "\"2026-01-01T00:00:00.000000Z\""),
+            ("1970-01-01T00:00:00.000001Z", "\"1970-01-01T00:00:00.000001Z\""),
+            ("2038-01-19T03:14:08.5Z", "\"2038-01-19T03:14:08.500000Z\""),
+        ] {
+            let mut out = Vec::new();
+            let mut json = serde_json::Serializer::new(&mut out);
+            rfc3339_micros(&at.parse().unwrap(), &mut json).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn key_names_agent_range_and_crc_of_the_uncompressed_body() {
+        let plain = plain(&entries(3), limits(500, 1_000_000));
+        let crc = crc32fast::hash(&plain.body);
+        assert_eq!(plain.idempotency_key, format!("\"{AGENT}:41-43:{crc:08x}\""));
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let packed = Json::new(compression).encode(&entries(3), limits(500, 1_000_000));
+            assert_eq!(packed.idempotency_key, plain.idempotency_key);
+        }
+    }
+
+    #[test]
+    fn compressed_body_unpacks_to_the_plain_one_and_never_varies() {
+        let entries = entries(50);
+        let plain = plain(&entries, limits(500, 1_000_000));
+        for (compression, name) in [(Compression::Gzip, "gzip"), (Compression::Zstd, "zstd")] {
+            let encoder = Json::new(compression);
+            let packed = encoder.encode(&entries, limits(500, 1_000_000));
+            let mut unpacked = Vec::new();
+            match compression {
+                Compression::Gzip => {
+                    flate2::read::GzDecoder::new(&*packed.body).read_to_end(&mut unpacked).unwrap();
+                }
+                _ => unpacked = zstd::decode_all(&*packed.body).unwrap(),
+            }
+            assert_eq!(unpacked, plain.body);
+            assert_eq!(packed.content_encoding, Some(name));
+            assert!(packed.body.len() < plain.body.len());
+            assert_eq!(packed, encoder.encode(&entries, limits(500, 1_000_000)));
+        }
+    }
+
+    #[test]
+    fn batch_is_the_longest_prefix_within_both_limits() {
+        let entries = entries(20);
+        assert_eq!(plain(&entries, limits(7, 1_000_000)).samples, 7);
+        let whole = plain(&entries, limits(500, 1_000_000));
+        assert_eq!((whole.samples, whole.first_seq, whole.last_seq), (20, 41, 60));
+        for max_bytes in [300, 700, whole.body.len() - 1, whole.body.len()] {
+            let cut = plain(&entries, limits(500, max_bytes));
+            assert!(cut.body.len() <= max_bytes);
+            let longer = plain(&entries, limits(cut.samples + 1, 1_000_000));
+            assert!(cut.samples == 20 || longer.body.len() > max_bytes);
+            serde_json::from_slice::<Value>(&cut.body).unwrap();
+        }
+    }
+
+    #[test]
+    fn oversized_sample_goes_alone() {
+        let request = plain(&entries(3), limits(500, 1));
+        assert_eq!((request.samples, request.last_seq), (1, 41));
+        serde_json::from_slice::<Value>(&request.body).unwrap();
+    }
+
+    #[test]
+    fn request_never_mixes_agent_ids() {
+        let mut entries = entries(4);
+        entries[2].agent_id = Uuid::from_u128(1);
+        assert_eq!(plain(&entries, limits(500, 1_000_000)).samples, 2);
+        let rest = plain(&entries[2..], limits(500, 1_000_000));
+        assert_eq!(rest.samples, 1);
+        assert!(rest.idempotency_key.starts_with("\"00000000-0000-0000-0000-000000000001:43-43:"));
+    }
+
+    #[test]
+    fn no_entries_make_a_request_without_samples() {
+        let request = plain(&[], limits(500, 1_000_000));
+        assert_eq!(request.samples, 0);
+        serde_json::from_slice::<Value>(&request.body).unwrap();
+    }
+}
