@@ -1,0 +1,159 @@
+//! Why there was no answer: connecting failed, the connection broke, or time ran out. Tells a
+//! server whose identity is refused from a network that fails.
+
+use std::{error::Error, io, time::Duration};
+
+use hyper::Uri;
+use rustls::AlertDescription as Alert;
+
+use super::{Delivery, Reason};
+
+/// An exchange without an answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One side refuses the other's certificate.
+    Identity,
+    /// The connection ended before a byte of an answer.
+    Unanswered,
+    /// Anything else: it may work the next time.
+    Transport,
+}
+
+impl Failure {
+    /// Connecting to `url` failed.
+    pub(super) fn connect(url: &Uri, error: &(dyn Error + 'static)) -> Self {
+        let kind = if refuses_identity(error) { Kind::Identity } else { Kind::Transport };
+        Self { kind, text: format!("{} ({})", describe(error), address(url)) }
+    }
+
+    /// Connecting to `url` took too long.
+    pub(super) fn connect_timeout(url: &Uri, after: Duration) -> Self {
+        let text = format!("connecting timed out after {} ({})", seconds(after), address(url));
+        Self { kind: Kind::Transport, text }
+    }
+
+    /// The connection broke, or carried what isn't HTTP.
+    pub(super) fn exchange(error: &hyper::Error, unanswered: bool) -> Self {
+        let kind = match () {
+            // With TLS 1.3 a server refuses our certificate only after its own handshake is over.
+            () if refuses_identity(error) => Kind::Identity,
+            () if unanswered => Kind::Unanswered,
+            () => Kind::Transport,
+        };
+        Self { kind, text: describe(error) }
+    }
+
+    /// No answer in time.
+    pub(super) fn timeout(after: Duration) -> Self {
+        let text = format!("no complete answer within {}", seconds(after));
+        Self { kind: Kind::Transport, text }
+    }
+
+    /// Whether a kept connection fails like this when the server had closed it while it was idle.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.kind == Kind::Unanswered
+    }
+
+    pub(super) fn into_reason(self) -> Reason {
+        Reason { status: None, text: self.text }
+    }
+
+    pub(super) fn into_delivery(self) -> Delivery {
+        match self.kind {
+            Kind::Identity => Delivery::Hold { reason: self.into_reason() },
+            Kind::Unanswered | Kind::Transport => {
+                Delivery::Retry { after: None, reason: self.into_reason() }
+            }
+        }
+    }
+}
+
+/// Whether somewhere in the chain a certificate was refused, by us or by the server.
+fn refuses_identity(error: &(dyn Error + 'static)) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<rustls::Error>()).any(|error| {
+        matches!(
+            error,
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::AlertReceived(
+                    Alert::CertificateRequired
+                        | Alert::BadCertificate
+                        | Alert::UnsupportedCertificate
+                        | Alert::CertificateRevoked
+                        | Alert::CertificateExpired
+                        | Alert::CertificateUnknown
+                        | Alert::UnknownCA
+                        | Alert::AccessDenied
+                )
+        )
+    })
+}
+
+/// The error and what caused it. An `io::Error` made from another error hides that one from
+/// `source()`, so it is looked into.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
+    })
+}
+
+/// The chain in one line, without what is said twice and without the numbers of the system.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for error in chain(error) {
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && io.raw_os_error().is_some()
+        {
+            // The system's word says it all: "connection refused".
+            return text.to_ascii_lowercase();
+        }
+        if parts.last().is_none_or(|last| !last.ends_with(text)) {
+            parts.push(text.to_owned());
+        }
+    }
+    parts.join(": ")
+}
+
+/// Host and port, as they are dialled.
+fn address(url: &Uri) -> String {
+    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(default))
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_is_one_line_with_the_address() {
+        let url: Uri = "http://127.0.0.1:8000/api".parse().unwrap();
+        let refused = io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error());
+        let failure = Failure::connect(&url, &refused);
+        assert_eq!(failure.into_reason().text, "connection refused (127.0.0.1:8000)");
+    }
+
+    #[test]
+    fn refused_certificate_holds_wherever_it_hides_in_the_chain() {
+        let url: Uri = "https://example.org/".parse().unwrap();
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        let failure = Failure::connect(&url, &io::Error::other(io::Error::other(expired)));
+        let Delivery::Hold { reason } = failure.into_delivery() else { panic!("must hold") };
+        assert!(reason.text.ends_with("(example.org:443)"), "{reason}");
+        let broken = rustls::Error::AlertReceived(Alert::HandshakeFailure);
+        let failure = Failure::connect(&url, &io::Error::other(broken));
+        assert!(matches!(failure.into_delivery(), Delivery::Retry { after: None, .. }));
+    }
+}

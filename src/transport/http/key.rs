@@ -1,0 +1,155 @@
+//! The API key: read, put into a header that is never logged, and masked in what a server says.
+
+use std::{fs::File, io, io::Read as _, path::Path};
+
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{ApiKey, BuildError, KeySource};
+
+/// A key file beyond this isn't a key file.
+const MAX_BYTES: u64 = 16 * 1024;
+
+/// The key in use and where it came from.
+#[derive(Debug)]
+pub(super) struct Key {
+    header: HeaderName,
+    source: KeySource,
+    secret: SecretString,
+    value: HeaderValue,
+}
+
+impl Key {
+    /// Takes the key from its source.
+    pub(super) fn load(ApiKey { header, source }: ApiKey) -> Result<Self, BuildError> {
+        let secret = match &source {
+            KeySource::Value(secret) => secret.clone(),
+            KeySource::File(path) => {
+                read(path).map_err(|source| BuildError::KeyFile { path: path.clone(), source })?
+            }
+        };
+        let value = header_value(&header, &secret).ok_or(BuildError::Key)?;
+        Ok(Self { header, source, secret, value })
+    }
+
+    /// Reads the file again. True when it holds another key that can be used; otherwise the old
+    /// one stays. Blocks for as long as a small file takes.
+    pub(super) fn reload(&mut self) -> bool {
+        let KeySource::File(path) = &self.source else { return false };
+        let Ok(secret) = read(path) else { return false };
+        if secret.expose_secret() == self.secret.expose_secret() {
+            return false;
+        }
+        let Some(value) = header_value(&self.header, &secret) else { return false };
+        (self.secret, self.value) = (secret, value);
+        true
+    }
+
+    pub(super) fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
+    /// Marked as sensitive: its `Debug` shows nothing.
+    pub(super) fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+
+    /// Bytes of the secret.
+    pub(super) fn len(&self) -> usize {
+        self.secret.expose_secret().len()
+    }
+
+    /// `text` with every occurrence of the key replaced.
+    pub(super) fn mask(&self, text: &str) -> String {
+        text.replace(self.secret.expose_secret(), "***")
+    }
+}
+
+/// Reads a key without the white space around it, so that an editor's last newline is no part.
+fn read(path: &Path) -> io::Result<SecretString> {
+    // A pipe would block for ever.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut text = String::new();
+    let size = File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    let secret = text.trim();
+    match size as u64 {
+        _ if secret.is_empty() => Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty")),
+        size if size > MAX_BYTES => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large for a key"))
+        }
+        _ => Ok(SecretString::from(secret)),
+    }
+}
+
+fn header_value(header: &HeaderName, secret: &SecretString) -> Option<HeaderValue> {
+    let secret = secret.expose_secret();
+    let mut value = if header == AUTHORIZATION {
+        HeaderValue::from_str(&format!("Bearer {secret}"))
+    } else {
+        HeaderValue::from_str(secret)
+    }
+    .ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(header: HeaderName, secret: &str) -> Result<Key, BuildError> {
+        Key::load(ApiKey { header, source: KeySource::Value(secret.into()) })
+    }
+
+    #[test]
+    fn authorization_carries_a_bearer_and_other_headers_the_bare_key() {
+        assert_eq!(key(AUTHORIZATION, "k3y").unwrap().value(), "Bearer k3y");
+        assert_eq!(key(HeaderName::from_static("x-api-key"), "k3y").unwrap().value(), "k3y");
+    }
+
+    #[test]
+    fn key_shows_in_no_debug_output_and_is_masked_in_texts() {
+        let key = key(AUTHORIZATION, "k3y").unwrap();
+        assert!(!format!("{key:?}").contains("k3y"));
+        assert_eq!(key.mask("bad key k3y, k3y!"), "bad key ***, ***!");
+    }
+
+    #[test]
+    fn key_with_control_characters_is_refused() {
+        assert!(matches!(key(AUTHORIZATION, "a\r\nX: y"), Err(BuildError::Key)));
+    }
+
+    #[test]
+    fn file_is_trimmed_and_a_changed_one_is_taken_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "first\n").unwrap();
+        let header = HeaderName::from_static("x-api-key");
+        let mut key = Key::load(ApiKey { header, source: KeySource::File(path.clone()) }).unwrap();
+        assert_eq!(key.value(), "first");
+        assert!(!key.reload());
+        std::fs::write(&path, "second\r\n").unwrap();
+        assert!(key.reload());
+        assert!(!key.reload());
+        for useless in ["", " \n", "a\u{7}b"] {
+            std::fs::write(&path, useless).unwrap();
+            assert!(!key.reload());
+        }
+        assert_eq!(key.value(), "second");
+        assert!(key.value().is_sensitive());
+    }
+
+    #[test]
+    fn missing_empty_or_irregular_key_file_is_an_error_at_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let empty = directory.path().join("empty");
+        std::fs::write(&empty, "\n").unwrap();
+        for path in [directory.path().join("missing"), empty, directory.path().to_owned()] {
+            let source = KeySource::File(path);
+            let loaded = Key::load(ApiKey { header: AUTHORIZATION, source });
+            assert!(matches!(loaded, Err(BuildError::KeyFile { .. })));
+        }
+    }
+}
