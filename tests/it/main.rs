@@ -8,3 +8,5 @@
 
 mod config;
 mod queue;
+mod support;
+mod transport;

@@ -130,7 +130,8 @@ fn address(url: &Uri) -> String {
 }
 
 fn seconds(time: Duration) -> String {
-    format!("{} s", time.as_secs_f64())
+    // To the millisecond: what was measured is a hair off the configured time.
+    format!("{} s", time.as_secs_f64().mul_add(1e3, 0.5).floor() / 1e3)
 }
 
 #[cfg(test)]
