@@ -8,5 +8,6 @@
 
 mod config;
 mod queue;
+mod receiver;
 mod support;
 mod transport;
