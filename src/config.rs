@@ -73,7 +73,7 @@ impl Config {
 /// Reads and judges the configuration: `file`, or the first of the two usual places that exists.
 /// `env_file` takes the place of `.env` in the working directory, and must exist.
 pub fn load(file: Option<&Path>, env_file: Option<&Path>) -> Result<Config, Error> {
-    let file = file::locate(file, &file::PLACES.map(Path::new))?;
+    let file = file::locate(file, file::PLACES.map(Path::new))?;
     let (environment, warning) = environment(env_file, Path::new(".env"))?;
     let mut config = judge(&file::read(&file, file::MOST_CONFIG_BYTES)?, &environment)?;
     config.warnings.extend(warning);
@@ -144,4 +144,30 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         warnings: Vec::new(),
         effective: Document::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::environment::Lookup;
+
+    #[test]
+    fn the_usual_env_file_is_read_when_there_is_one() {
+        let home = tempfile::tempdir().unwrap();
+        let usual = home.path().join(".env");
+        let value = || environment(None, &usual).map(|(environment, _)| environment.get("NO_SUCH"));
+        assert_eq!(value(), Ok(Lookup::Unset));
+        std::fs::write(&usual, "NO_SUCH=x\n").unwrap();
+        assert_eq!(value(), Ok(Lookup::File("x".into())));
+        std::fs::write(&usual, "canary\n").unwrap();
+        assert_eq!(value().expect_err("broken").line, Some(1));
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_the_usual_env_file_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let found =
+            environment(None, home.path()).map(|(environment, _)| environment.get("NO_SUCH"));
+        assert_eq!(found, Ok(Lookup::Unset));
+    }
 }

@@ -11,7 +11,9 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     apikey::api_key,
-    defaults, file,
+    defaults,
+    expand::escape,
+    file,
     reader::{MASK, Reader, shown_key},
     url,
 };
@@ -52,12 +54,16 @@ fn server_url(reader: &mut Reader<'_>, default_path: &'static str) -> Option<Uri
     const PATH: &str = "collector.server_url";
     let text = reader.text_or(PATH, defaults::SERVER_URL);
     match url::judge(&text, default_path) {
-        Ok(url) => Some(url),
-        Err(message) if !text.is_empty() => {
-            reader.refuse(PATH, message);
+        Ok(url) => {
+            reader.effective.set(PATH, escape(&url.to_string()));
+            Some(url)
+        }
+        Err(message) => {
+            if !text.is_empty() {
+                reader.refuse(PATH, message);
+            }
             None
         }
-        Err(_) => None,
     }
 }
 

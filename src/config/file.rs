@@ -28,20 +28,15 @@ pub(super) struct Text {
     pub(super) others_may_read: bool,
 }
 
-/// The file given, else the first of `places` that exists.
-pub(super) fn locate(given: Option<&Path>, places: &[&Path]) -> Result<PathBuf, Fault> {
-    if let Some(file) = given {
+/// The file given, else the first of the two places where one is.
+pub(super) fn locate(given: Option<&Path>, places: [&Path; 2]) -> Result<PathBuf, Fault> {
+    let exists = |place: &&Path| place.try_exists().unwrap_or(true);
+    if let Some(file) = given.or_else(|| places.into_iter().find(exists)) {
         return Ok(file.into());
     }
-    if let Some(place) = places.iter().find(|place| place.try_exists().unwrap_or(true)) {
-        return Ok(place.to_path_buf());
-    }
-    let [first, others @ ..] = places else {
-        return Err(Fault::of_file(Path::new("-c"), "missing"));
-    };
-    let others: Vec<_> = others.iter().map(|place| place.display().to_string()).collect();
+    let [first, second] = places;
     let message = "there is no configuration: neither this file nor";
-    Err(Fault::of_file(first, format!("{message} {}; give one with -c FILE", others.join(", "))))
+    Err(Fault::of_file(first, format!("{message} {}; give one with -c FILE", second.display())))
 }
 
 /// Reads a regular file of text. The error names the file and says nothing of its contents.
@@ -119,4 +114,27 @@ pub(super) fn others_may_write(_: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn others_may_read(_: &Metadata) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_that_exists_is_taken_and_a_given_file_goes_before_all() {
+        let home = tempfile::tempdir().unwrap();
+        let (first, second) = (home.path().join("first"), home.path().join("second"));
+        let places = [first.as_path(), second.as_path()];
+        let message = locate(None, places).expect_err("there is none").to_string();
+        assert!(message.starts_with(&format!("{}: ", first.display())), "{message}");
+        assert!(
+            message.contains(&format!("nor {}; give one with -c", second.display())),
+            "{message}"
+        );
+        fs::write(&second, "").unwrap();
+        assert_eq!(locate(None, places), Ok(second.clone()));
+        fs::write(&first, "").unwrap();
+        assert_eq!(locate(None, places), Ok(first.clone()));
+        assert_eq!(locate(Some(&second), places), Ok(second));
+    }
 }

@@ -34,5 +34,12 @@ fn file(reader: &mut Reader<'_>) -> Option<PathBuf> {
     if file.is_dir() {
         reader.refuse(PATH, format!("{} is a directory; must be a file", file.display()));
     }
+    // No error yet: a service manager may make it just before the start.
+    if let Some(directory) = file.parent().filter(|parent| !parent.as_os_str().is_empty())
+        && !directory.exists()
+    {
+        let warning = format!("{PATH}: the directory {} doesn't exist", directory.display());
+        reader.warnings.push(warning);
+    }
     Some(file)
 }
