@@ -1,3 +1,187 @@
-//! The command line: one file a command group.
+//! The command line: its types, and the way from an error to an exit code. One file a command
+//! group below. Results go to stdout, logs and errors to stderr.
 
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{self, Config},
+    host,
+    queue::{LockError, OpenError},
+    telemetry::{self, Format, Level},
+    transport::http::{self, HttpTransport},
+};
+
+pub mod check;
+pub mod queue;
 pub mod receive;
+pub mod run;
+pub mod sample;
+pub(crate) mod words;
+
+/// A store-and-forward agent for host metrics.
+///
+/// It samples CPU, memory, disk and network, keeps every sample in a durable queue, and removes it
+/// only after the server has acknowledged it. Without a command it runs the agent.
+#[derive(Debug, Parser)]
+#[command(name = "collector", version, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later, 78 the configuration is wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent: sample, queue, deliver (also what happens without a command)
+    Run(run::Args),
+    /// Look into the queue, or deliver it now
+    Queue {
+        #[command(subcommand)]
+        command: queue::Command,
+    },
+    /// Take one sample of each enabled group and print it; nothing is queued or sent
+    Sample(SampleArgs),
+    /// Judge the configuration and print what is in force, secrets masked
+    Check(CheckArgs),
+    /// Run the built-in receiver, for trying out and for tests
+    Receive(receive::Args),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArgs {
+    /// The configuration [default: config/collector-config.yaml, else /etc/collector/collector-config.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Variables for the configuration [default: .env, if there is one]
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// Reads and judges the configuration; what is unwise about it is said on stderr.
+    pub(crate) fn load(&self) -> Result<Config, config::Error> {
+        config::load(self.config.as_deref(), self.env_file.as_deref())
+    }
+}
+
+#[derive(Debug, Args)]
+struct SampleArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also try the server, without sending samples
+    #[arg(long)]
+    connect: bool,
+}
+
+/// Entries are still queued, or the queue is in use: worth trying again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TryAgain(pub String);
+
+/// The words of the command line don't fit.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Parses the arguments, does what they say, says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run::run(&args),
+        Command::Queue { command } => queue::run(&command),
+        Command::Sample(args) => sample_now(&args),
+        Command::Check(args) => check_now(&args),
+        Command::Receive(args) => receive_now(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A stderr that is closed can't be told.
+            writeln!(io::stderr(), "collector: {error:#}").ok();
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+/// Who reads our output has read enough.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<config::Error>() {
+        78
+    } else if error.is::<Usage>() {
+        2
+    } else if error.is::<TryAgain>()
+        || matches!(error.downcast_ref(), Some(OpenError::Lock(LockError::Held { .. })))
+    {
+        75
+    } else {
+        1
+    }
+}
+
+/// A runtime on this thread alone: the daemon's work is small, and threads cost memory.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()
+}
+
+fn warn_of(config: &Config) -> io::Result<()> {
+    config
+        .warnings
+        .iter()
+        .try_for_each(|warning| writeln!(io::stderr(), "collector: warning: {warning}"))
+}
+
+fn sample_now(args: &SampleArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    warn_of(&config)?;
+    let format = if args.json { sample::Format::Json } else { sample::Format::Tables };
+    sample::run(&sample_options(config), format, &mut io::stdout().lock())
+}
+
+fn sample_options(config: Config) -> sample::Options {
+    let origin = Arc::new(host::origin(&config.hostname, config.tags));
+    sample::Options { groups: config.collect, samplers: config.sampler, origin }
+}
+
+fn check_now(args: &CheckArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let mut connect = |options: &http::Options| -> anyhow::Result<String> {
+        let mut transport = HttpTransport::new(options.clone())?;
+        let probed = runtime()?.block_on(transport.probe());
+        probed.map_err(|reason| anyhow::anyhow!("the server can't be used: {reason}"))
+    };
+    let connect = args.connect.then_some(&mut connect as check::Connect<'_>);
+    check::check(&config, connect, &mut io::stdout().lock())
+}
+
+fn receive_now(args: receive::Args) -> anyhow::Result<()> {
+    let options = telemetry::Options { level: Level::Info, file: None, format: Format::Text };
+    let _log = telemetry::init(&options)?;
+    runtime()?.block_on(receive::run(args))
+}

@@ -112,9 +112,9 @@ impl Collector {
     /// and so do all when the sink is far behind. At shutdown it starts nothing more and returns
     /// when the sink has taken every sample that was finished by then. A sampler that hangs still
     /// occupies its thread, so the runtime must be shut down with a timeout.
-    pub async fn run(
+    pub async fn run<F: Future<Output = ()>>(
         self,
-        sink: impl AsyncFnMut(Vec<Sample>),
+        sink: impl FnMut(Vec<Sample>) -> F,
         shutdown: watch::Receiver<bool>,
     ) -> Summary {
         let (commits, waiting) = mpsc::channel(WAITING_COMMITS);
@@ -241,9 +241,9 @@ impl Collector {
     }
 }
 
-async fn hand_over(
+async fn hand_over<F: Future<Output = ()>>(
     mut waiting: mpsc::Receiver<Vec<Sample>>,
-    mut sink: impl AsyncFnMut(Vec<Sample>),
+    mut sink: impl FnMut(Vec<Sample>) -> F,
 ) {
     while let Some(samples) = waiting.recv().await {
         sink(samples).await;

@@ -16,6 +16,7 @@
 //! [`queue`] (where it waits), [`encode`], [`transport`], [`retry`] and [`forward`] (how it leaves),
 //! [`control`] and [`cli`] (how people and scripts look in), [`agent`] (what holds it together).
 
+pub mod agent;
 pub mod cli;
 pub mod clock;
 pub mod collect;

@@ -1,3 +1,8 @@
-//! The program: parse, dispatch, print the error chain once, exit.
+//! The program: parse, dispatch, print the error chain once, exit with the code that the error
+//! calls for.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    collector::cli::main()
+}

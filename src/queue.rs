@@ -88,6 +88,8 @@ pub struct Stats {
     pub queue: Depth,
     /// The whole life of the queue.
     pub ledger: Ledger,
+    /// When something was dropped last.
+    pub last_dropped: Option<Timestamp>,
 }
 
 /// What is queued now.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 mod metrics;
 mod ticks;
@@ -101,6 +101,27 @@ impl Metrics {
             Self::Memory(_) => Group::Memory,
             Self::Disk(_) => Group::Disk,
             Self::Network(_) => Group::Network,
+        }
+    }
+
+    /// The figures alone, as the wire has them under `metrics`; the kind stands beside them.
+    #[must_use]
+    pub fn figures(&self) -> Figures<'_> {
+        Figures(self)
+    }
+}
+
+/// Serialises as the figures of a group without its name; see [`Metrics::figures`].
+#[derive(Debug, Clone, Copy)]
+pub struct Figures<'a>(&'a Metrics);
+
+impl Serialize for Figures<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Metrics::Cpu(figures) => figures.serialize(to),
+            Metrics::Memory(figures) => figures.serialize(to),
+            Metrics::Disk(figures) => figures.serialize(to),
+            Metrics::Network(figures) => figures.serialize(to),
         }
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Meta {
     pub(super) carried: Ledger,
     /// The last generation that is in `carried`: what is left of it may be removed.
     pub(super) folded_through: u64,
+    /// When something was dropped last, in microseconds since the epoch.
+    pub(super) dropped_at: Option<i64>,
     /// Payload bytes a second at which the queue was filled lately.
     pub(super) rate: f32,
 }

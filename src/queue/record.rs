@@ -107,6 +107,14 @@ pub fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
         .map_err(|_| TooLarge(bincode::serialized_size(value).unwrap_or(u64::MAX)))
 }
 
+/// What a sample takes in the queue, in bytes: its payload and its frames.
+#[must_use]
+pub fn size(sample: Sample) -> u64 {
+    let payload =
+        pack(&Record { agent_id: Uuid::nil(), sample }).map_or(0, |payload| payload.len());
+    (payload + payload.div_ceil(MAX_PART) * HEADER) as u64
+}
+
 /// Decodes what [`pack`] encoded; bounded in memory, refuses trailing bytes.
 pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     codec()

@@ -103,6 +103,7 @@ fn fresh(
         left_bytes: 0,
         carried: Ledger::default(),
         folded_through: 0,
+        dropped_at: None,
         rate: 0.0,
     };
     Live::create(&generation_path(directory, next_seq), &meta, &[])

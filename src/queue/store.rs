@@ -141,6 +141,7 @@ impl Store {
         self.newest.advance(commit.next_seq, commit.running_total);
         self.newest.meta.rate = self.rate.add(commit.bytes);
         if commit.refused > 0 {
+            self.note_drop();
             let mut meta = self.newest.meta.clone();
             meta.left.dropped.overflow += commit.refused;
             self.newest.note(meta)?;
@@ -221,6 +222,11 @@ impl Store {
         self.find_front()
     }
 
+    /// Remembers that something is being dropped now; written with the next meta record.
+    fn note_drop(&mut self) {
+        self.newest.meta.dropped_at = Some(self.clock.now().as_microsecond());
+    }
+
     fn front_live(&mut self) -> &mut Live {
         self.oldest.as_mut().unwrap_or(&mut self.newest)
     }
@@ -235,6 +241,7 @@ impl Store {
             let gone: Vec<_> = expired.map(|entry| entry.seq).collect();
             let Some(last) = gone.last() else { break };
             self.lent.forget_below(last + 1);
+            self.note_drop();
             self.leave(&mut window, &gone, Leaves::Expired)?;
         }
         Ok(())
@@ -252,7 +259,8 @@ impl Store {
                     self.front = Some((first.seq, first.sample.timestamp));
                     return Ok(());
                 }
-                let lost = live.give_up()?;
+                self.note_drop();
+                let lost = self.front_live().give_up()?;
                 tracing::error!(samples = lost, "entries are missing from the queue");
             }
             if self.oldest.is_none() {
@@ -288,6 +296,8 @@ impl Store {
     pub(super) fn stats(&self) -> Stats {
         let samples = self.counts().map(|counts| counts.samples).sum();
         let bytes = self.counts().map(|counts| counts.bytes).sum();
+        let dropped_at = self.newest.meta.dropped_at;
+        let last_dropped = dropped_at.and_then(|at| Timestamp::from_microsecond(at).ok());
         let last_seq = self.newest.meta.next_seq.checked_sub(1).filter(|_| samples > 0);
         let queue = Depth {
             samples,
@@ -301,6 +311,6 @@ impl Store {
             capacity_seconds: capacity::seconds(self.options.max_bytes, self.rate.value()),
             dead_letters: 0,
         };
-        Stats { agent_id: self.newest.meta.agent_id, queue, ledger: self.ledger() }
+        Stats { agent_id: self.newest.meta.agent_id, queue, ledger: self.ledger(), last_dropped }
     }
 }

@@ -7,7 +7,9 @@
 )]
 
 mod config;
+mod delivery;
 mod queue;
 mod receiver;
 mod support;
-mod transport;
+mod telemetry;
+mod tls;

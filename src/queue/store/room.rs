@@ -59,6 +59,7 @@ impl Store {
         let Some(oldest) = &self.oldest else { return Ok(false) };
         let (Counts { samples, mut ledger, .. }, end) = (oldest.counts(), oldest.meta.next_seq);
         ledger.dropped.overflow += samples;
+        self.note_drop();
         tracing::debug!(samples, "the oldest entries gave way");
         self.fold(ledger)?;
         self.lent.forget_below(end);
@@ -104,6 +105,7 @@ impl Store {
     fn count_lost(&mut self, closed: &Closed) -> Result<(), StorageError> {
         let mut meta = self.newest.meta.clone();
         meta.carried.add(&closed.counts.all_lost());
+        meta.dropped_at = Some(self.clock.now().as_microsecond());
         meta.folded_through = closed.first_seq;
         self.newest.note(meta)?;
         self.newest.sync()

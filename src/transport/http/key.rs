@@ -10,6 +10,25 @@ use super::{ApiKey, BuildError, KeySource};
 /// A key file beyond this isn't a key file.
 const MAX_BYTES: u64 = 16 * 1024;
 
+impl KeySource {
+    fn secret(&self) -> Result<SecretString, BuildError> {
+        match self {
+            Self::Value(secret) => Ok(secret.clone()),
+            Self::File(path) => {
+                read(path).map_err(|source| BuildError::KeyFile { path: path.clone(), source })
+            }
+        }
+    }
+}
+
+impl ApiKey {
+    /// The secret itself, read from its file if it lies in one. Blocks for as long as a small file
+    /// takes.
+    pub fn secret(&self) -> Result<SecretString, BuildError> {
+        self.source.secret()
+    }
+}
+
 /// The key in use and where it came from.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -22,12 +41,7 @@ pub(super) struct Key {
 impl Key {
     /// Takes the key from its source.
     pub(super) fn load(ApiKey { header, source }: ApiKey) -> Result<Self, BuildError> {
-        let secret = match &source {
-            KeySource::Value(secret) => secret.clone(),
-            KeySource::File(path) => {
-                read(path).map_err(|source| BuildError::KeyFile { path: path.clone(), source })?
-            }
-        };
+        let secret = source.secret()?;
         let value = header_value(&header, &secret).ok_or(BuildError::Key)?;
         Ok(Self { header, source, secret, value })
     }

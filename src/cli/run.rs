@@ -1,0 +1,32 @@
+//! `collector run`: the daemon.
+
+use super::{ConfigArgs, Usage, runtime};
+use crate::{agent, telemetry};
+
+/// Arguments of `run`, and of a bare `collector`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also run the built-in receiver on server_url's loopback address, to try things out
+    #[arg(long)]
+    with_receiver: bool,
+}
+
+/// Runs the agent until a signal stops it.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let receiver = args.with_receiver.then(|| agent::loopback(&config)).transpose();
+    let receiver = receiver.map_err(|address| {
+        Usage(format!("--with-receiver listens on loopback only, and server_url is {address}"))
+    })?;
+    let _log = telemetry::init(&config.telemetry)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = runtime()?;
+    let done = runtime.block_on(agent::run(config, receiver));
+    // A sampler that hangs in the kernel must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    Ok(done?)
+}

@@ -1,0 +1,188 @@
+//! The daemon's end of the control socket. It never touches the store: it owns watched figures and
+//! a nudge for the forwarder. Requests are bounded in size, time and number.
+
+use std::{convert::Infallible, io, path::Path, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{
+    BodyExt, Full, Limited,
+    channel::{Channel, Sender},
+    combinators::UnsyncBoxBody,
+};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use super::{FLUSH, FlushEvent, FlushRequest, Report, STATS, endpoint};
+use crate::{
+    forward::{self, Nudge, flush},
+    queue,
+};
+
+/// Clients that are served at once; more wait.
+const CLIENTS: usize = 16;
+/// A request's body is no longer than this.
+const MAX_BODY: usize = 4096;
+/// A request's head has to be there within this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest flush.
+const MAX_FLUSH: Duration = Duration::from_hours(24);
+
+/// What goes on while an answer is being read.
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What the server may look at and nudge.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The queue's figures.
+    pub stats: watch::Receiver<queue::Stats>,
+    /// What the forwarder is doing.
+    pub forwarder: watch::Receiver<forward::Status>,
+    /// Ends the forwarder's wait.
+    pub nudge: Nudge,
+}
+
+/// The bound control socket.
+pub struct Server {
+    listener: endpoint::Listener,
+    view: View,
+}
+
+impl Server {
+    /// Binds the socket at `path`, for the owner only. The caller holds the queue's lock.
+    pub fn bind(path: &Path, view: View) -> io::Result<Self> {
+        Ok(Self { listener: endpoint::Listener::bind(path)?, view })
+    }
+
+    /// Serves until it is dropped. Cancel-safe: connections end with it.
+    pub async fn serve(mut self) {
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        let mut clients = JoinSet::new();
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            while clients.try_join_next().is_some() {}
+            match self.listener.accept().await {
+                Ok(stream) => {
+                    let view = self.view.clone();
+                    clients.spawn(async move {
+                        serve_client(stream, view).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket refused a client");
+                    // Out of descriptors, say: it must not become a busy loop.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve_client(stream: endpoint::Stream, view: View) {
+    let (jobs, mut asked) = mpsc::channel(1);
+    let service = service_fn(move |request| {
+        let (view, jobs) = (view.clone(), jobs.clone());
+        async move { Ok::<_, Infallible>(answer(request, view, jobs).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(16 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    // What an answer takes ends with its connection.
+    let mut running = JoinSet::new();
+    let served = loop {
+        tokio::select! {
+            served = &mut served => break served,
+            Some(job) = asked.recv() => { running.spawn(job); }
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a client of the control socket went away");
+    }
+}
+
+async fn answer(request: Request<Incoming>, view: View, jobs: mpsc::Sender<Job>) -> Response<Body> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, STATS) => {
+            let report = Report::new(&view.stats.borrow(), view.forwarder.borrow().clone(), true);
+            json(StatusCode::OK, &report)
+        }
+        (&Method::POST, FLUSH) => flush(request, view, jobs).await,
+        (_, STATS | FLUSH) => text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+        _ => text(StatusCode::NOT_FOUND, "no such resource\n"),
+    }
+}
+
+async fn flush(request: Request<Incoming>, view: View, jobs: mpsc::Sender<Job>) -> Response<Body> {
+    let body =
+        tokio::time::timeout(HEAD_TIMEOUT, Limited::new(request.into_body(), MAX_BODY).collect());
+    let Ok(Ok(body)) = body.await else {
+        return text(StatusCode::BAD_REQUEST, "the request has no body that can be read\n");
+    };
+    let asked = serde_json::from_slice::<FlushRequest>(&body.to_bytes());
+    let timeout = asked.ok().and_then(|asked| Duration::try_from_secs_f64(asked.timeout).ok());
+    let Some(timeout) = timeout else {
+        return text(StatusCode::BAD_REQUEST, "expected {\"timeout\": seconds}\n");
+    };
+    let (lines, body) = Channel::<Bytes, Infallible>::new(64);
+    if jobs.send(Box::pin(deliver(view, timeout.min(MAX_FLUSH), lines))).await.is_err() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the connection is closing\n");
+    }
+    let mut response = Response::new(body.boxed_unsync());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response
+}
+
+/// Flushes, and writes a line for each step and one for the end.
+async fn deliver(view: View, timeout: Duration, mut lines: Sender<Bytes, Infallible>) {
+    let (steps, mut taken) = watch::channel(None);
+    let flushing = flush::drain(view.stats, view.forwarder, view.nudge, timeout, |progress| {
+        steps.send_replace(Some(progress));
+    });
+    tokio::pin!(flushing);
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut flushing => break outcome,
+            Ok(()) = taken.changed() => {
+                let Some(step) = *taken.borrow_and_update() else { continue };
+                if lines.send_data(line(&FlushEvent::Progress(step))).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    // A client that went away has no use for the end.
+    lines.send_data(line(&FlushEvent::Done(outcome))).await.ok();
+}
+
+fn line(event: &FlushEvent) -> Bytes {
+    let mut line = serde_json::to_vec(event).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
+
+fn json<T: serde::Serialize>(status: StatusCode, value: &T) -> Response<Body> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(Full::from(body).boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::from(text).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
