@@ -139,7 +139,8 @@ mod tests {
         std::fs::write(&file, "collector: {api_key: canary, server_url: 'http://h'}").unwrap();
         let mut out = Vec::new();
         let mut connect = |_: &http::Options| Ok("The server answers 204.".to_owned());
-        check(Some(&file), None, |_| 500, Some(&mut connect), &mut out).unwrap();
+        let config = crate::config::load(Some(&file), None).unwrap();
+        check(&config, Some(&mut connect), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("\n  api_key: '********'\n"), "{text}");
         assert!(text.contains("\n# The buffer holds an outage of about "), "{text}");

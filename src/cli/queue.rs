@@ -109,7 +109,7 @@ async fn reach(config: &Config) -> anyhow::Result<Access> {
         match open_here(config) {
             Ok(queue) => return Ok(Access::Here(Box::new(queue))),
             Err(error) if is_held(&error) && Instant::now() < deadline => {
-                tokio::time::sleep(POLL).await
+                tokio::time::sleep(POLL).await;
             }
             Err(error) if is_held(&error) => {
                 return Err(TryAgain(format!(

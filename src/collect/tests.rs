@@ -96,7 +96,10 @@ fn start(groups: &[(Group, Duration)], samplers: Vec<Box<dyn Sampler>>, room: us
     let collector = Collector::new(&options, samplers, Arc::default(), SystemClock);
     let (sender, commits) = mpsc::channel(room);
     let (stop, stopped) = watch::channel(false);
-    let sink = async move |samples| sender.send(samples).await.unwrap();
+    let sink = move |samples| {
+        let sender = sender.clone();
+        async move { sender.send(samples).await.unwrap() }
+    };
     Running { commits, stop, summary: tokio::spawn(collector.run(sink, stopped)) }
 }
 

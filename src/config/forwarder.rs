@@ -33,7 +33,7 @@ pub(super) fn forward(reader: &mut Reader<'_>) -> Option<forward::Options> {
     );
     let retry = retry(reader)?;
     let limits = Limits { max_samples, max_bytes: usize::try_from(max_bytes).ok()? };
-    Some(forward::Options { limits, compression, linger, retry })
+    Some(forward::Options { limits, linger, compression, retry })
 }
 
 /// `None` after a fault was noted.

@@ -65,7 +65,7 @@ fn words(outcome: &Outcome) -> Result<String, TryAgain> {
                 [(dead_lettered, "are dead letters now"), (dropped, "were dropped meanwhile")]
             {
                 if *number > 0 {
-                    text += &format!(", {} {what}", count(*number));
+                    text.push_str(&[", ", &count(*number), " ", what].concat());
                 }
             }
             Ok(text)
