@@ -145,6 +145,12 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// What this process creates is for its owner alone, whatever its parent thought.
+fn keep_private() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
 /// A runtime on this thread alone: the daemon's work is small, and threads cost memory.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{ConfigArgs, TryAgain, runtime, warn_of};
+use super::{ConfigArgs, TryAgain, keep_private, runtime, warn_of};
 use crate::{
     clock::SystemClock,
     config::{self, Config},
@@ -78,6 +78,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     };
     let config = config.load()?;
     warn_of(&config)?;
+    keep_private();
     // Before any other thread starts: they inherit the identity.
     become_owner(&config.queue.directory)?;
     runtime()?.block_on(async {

@@ -1,6 +1,6 @@
 //! `collector run`: the daemon.
 
-use super::{ConfigArgs, Usage, runtime};
+use super::{ConfigArgs, Usage, keep_private, runtime};
 use crate::{agent, telemetry};
 
 /// Arguments of `run`, and of a bare `collector`.
@@ -15,6 +15,7 @@ pub struct Args {
 
 /// Runs the agent until a signal stops it.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    keep_private();
     let config = args.config.load()?;
     let receiver = args.with_receiver.then(|| agent::loopback(&config)).transpose();
     let receiver = receiver.map_err(|address| {

@@ -86,12 +86,17 @@ impl Store {
             unsynced: None,
             rate,
         };
-        let all = files::tree_on_disk(&store.options.directory);
-        store.other_bytes = all.saturating_sub(store.generations_on_disk());
+        store.measure_rest();
         store.back = store.newest.newest_timestamp()?;
         store.make_room(0)?;
         store.find_front()?;
         Ok(store)
+    }
+
+    /// Measures what lies in the directory beside the generations.
+    fn measure_rest(&mut self) {
+        let all = files::tree_on_disk(&self.options.directory);
+        self.other_bytes = all.saturating_sub(self.generations_on_disk());
     }
 
     /// Appends samples in order, each commit synced when the policy says so. When this returns

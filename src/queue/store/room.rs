@@ -91,13 +91,14 @@ impl Store {
     fn open_next(&mut self) -> Result<(), StorageError> {
         while let Some(Middle { closed, .. }) = self.middle.pop_front() {
             let path = recovery::generation_path(&self.options.directory, closed.first_seq);
-            match recovery::open_generation(&self.options.directory, &path, closed.first_seq)? {
-                Some(live) => {
-                    self.oldest = Some(live);
-                    return Ok(());
-                }
-                None => self.count_lost(&closed)?,
+            let opened =
+                recovery::open_generation(&self.options.directory, &path, closed.first_seq)?;
+            if opened.is_some() {
+                self.oldest = opened;
+                return Ok(());
             }
+            self.count_lost(&closed)?;
+            self.measure_rest();
         }
         Ok(())
     }
@@ -129,7 +130,8 @@ impl Store {
         } else {
             self.oldest = Some(old);
         }
-        Ok(())
+        // An empty generation isn't worth keeping, and nothing is found behind it.
+        if self.front.is_none() { self.find_front() } else { Ok(()) }
     }
 
     /// Gives the disk back when the queue ran empty.
@@ -140,7 +142,6 @@ impl Store {
             && self.newest.on_disk() > limit
         {
             self.rotate()?;
-            self.find_front()?;
         }
         Ok(())
     }
