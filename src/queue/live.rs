@@ -26,6 +26,9 @@ const META_KEY: &[u8] = &[0];
 const CATALOG_KEY: &[u8] = &[0, 1];
 /// At most so many removals between two syncs: the log that they write stays below half a segment.
 const REMOVALS_PER_SYNC: usize = 100;
+/// Values below the head are removed when there are so many: until then moving the head, one insert
+/// instead of a batch, is all that it takes to let entries go.
+const SWEEP_AT: usize = 8;
 
 /// An open generation.
 pub(super) struct Live {
@@ -34,6 +37,8 @@ pub(super) struct Live {
     generation: Generation,
     /// What the directory takes beside the database file.
     overhead: u64,
+    /// Keys below the head: gone for the queue, not removed from the database yet.
+    swept: Vec<Vec<u8>>,
     unsynced_removals: usize,
 }
 
@@ -62,8 +67,10 @@ impl Live {
         let meta: Meta = unsealed(&generation, META_KEY)?;
         let all = files::tree_on_disk(generation.directory());
         let overhead = all.saturating_sub(generation.file_bytes());
-        let mut live = Self { first_seq, meta, generation, overhead, unsynced_removals: 0 };
+        let swept = Vec::new();
+        let mut live = Self { first_seq, meta, generation, overhead, swept, unsynced_removals: 0 };
         live.find_end()?;
+        live.find_swept()?;
         Ok(live)
     }
 
@@ -85,6 +92,14 @@ impl Live {
             }
             self.generation.commit(vec![(&key, None)])?;
         }
+        Ok(())
+    }
+
+    /// Finds what lies below the head.
+    fn find_swept(&mut self) -> Result<(), StorageError> {
+        let (from, to) = (record::key(0, 0), record::key(self.meta.head, 0));
+        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
+        self.swept = keys.take(REMOVALS_PER_SYNC).collect::<Result<_, _>>()?;
         Ok(())
     }
 
@@ -132,6 +147,15 @@ impl Live {
             let mut meta = self.meta.clone();
             meta.leave(gone.len() as u64, window.payload(gone), why);
             let mut changes = window.vacate(gone, |key| self.generation.get(key))?;
+            if let Some(head) = window.head_behind(gone) {
+                meta.head = head;
+                if self.swept.len() + changes.len() < SWEEP_AT {
+                    self.swept.extend(changes.into_iter().map(|(key, _)| key));
+                    self.note(meta)?;
+                    continue;
+                }
+            }
+            changes.extend(self.swept.drain(..).map(|key| (key, None)));
             self.unsynced_removals += changes.len();
             changes.push((META_KEY.to_vec(), Some(sealed(&meta)?)));
             let changes: Vec<Change<'_>> =

@@ -151,17 +151,17 @@ impl Work {
             match command {
                 Command::Enqueue { samples, reply } => next = self.enqueue(samples, reply, inbox),
                 Command::Peek { max_samples, max_bytes, reply } => {
-                    answer(reply, self.with(|store| store.peek(max_samples, max_bytes)));
+                    let found = self.with(|store| store.peek(max_samples, max_bytes));
+                    answer(reply, found);
                 }
                 Command::Acknowledge { seqs, reply } => {
-                    answer(reply, self.with(|store| store.settle(&seqs)));
+                    let settled = self.with(|store| store.settle(&seqs));
+                    answer(reply, settled);
                 }
                 Command::Close => break,
             }
-            self.publish();
         }
         self.sync();
-        self.publish();
     }
 
     /// Waits for a command, or until a delayed sync is due.
@@ -229,6 +229,8 @@ impl Work {
             }
             Ok(_) => {}
         }
+        // Before the answer, so that whoever gets it finds figures that know of it.
+        self.publish();
         result.map_err(|error| QueueError::Storage(Arc::new(error)))
     }
 
@@ -246,9 +248,13 @@ impl Work {
     }
 
     fn publish(&self) {
-        if let Some(store) = &self.store {
-            self.stats.send_replace(store.stats());
-        }
+        let Some(store) = &self.store else { return };
+        let now = store.stats();
+        self.stats.send_if_modified(|stats| {
+            let changed = *stats != now;
+            *stats = now;
+            changed
+        });
     }
 }
 

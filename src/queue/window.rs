@@ -66,6 +66,20 @@ impl Window {
         gone.iter().filter_map(|seq| self.places.get(seq)).map(|place| place.bytes).sum()
     }
 
+    /// The head when `gone`, which was vacated, was all that lay before what stays: then nothing
+    /// below the head matters any more.
+    pub(super) fn head_behind(&self, gone: &[u64]) -> Option<u64> {
+        let last = *gone.last()?;
+        match self.places.first_key_value() {
+            None => Some(last + 1),
+            Some((first, _)) if *first > last => {
+                // A value that is shared was written anew under the first that stays.
+                self.head().filter(|head| *head > last)
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Which of `seqs` are still here.
     pub(super) fn present(&self, seqs: &[u64]) -> Vec<u64> {
         seqs.iter().copied().filter(|seq| self.places.contains_key(seq)).collect()
