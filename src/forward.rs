@@ -169,6 +169,12 @@ impl<T: Transport> Forwarder<T> {
 
     async fn work(&mut self, mut signals: Signals) {
         loop {
+            if signals.queued() == 0 {
+                self.board.idle();
+            }
+            if signals.entries().await == Flow::Stop {
+                return;
+            }
             let flow = match self.next_batch(&mut signals).await {
                 Ok(Some(batch)) => self.deliver(batch, &mut signals).await,
                 Ok(None) => signals.empty().await,
@@ -180,20 +186,17 @@ impl<T: Transport> Forwarder<T> {
         }
     }
 
-    /// The oldest entries as one batch, once there are any; `None` when they vanished, as at the
-    /// cap, or when the forwarder stops.
+    /// The oldest entries as one batch; `None` when they vanished, as at the cap, or when the
+    /// forwarder stops.
     async fn next_batch(&mut self, signals: &mut Signals) -> Result<Option<Batch>, QueueError> {
         let limits = self.options.limits;
-        if signals.queued() == 0 || !self.options.linger.is_zero() {
+        let max_bytes = limits.max_bytes as u64;
+        let mut entries = self.consumer.peek(limits.max_samples, max_bytes).await?;
+        if !entries.is_empty() && !self.options.linger.is_zero() {
             self.board.idle();
-        }
-        if signals.entries().await == Flow::Stop {
-            return Ok(None);
-        }
-        if !self.options.linger.is_zero() {
             signals.linger(self.options.linger, limits).await;
+            entries = self.consumer.peek(limits.max_samples, max_bytes).await?;
         }
-        let mut entries = self.consumer.peek(limits.max_samples, limits.max_bytes as u64).await?;
         if entries.is_empty() || signals.is_stopping() {
             return Ok(None);
         }
@@ -242,7 +245,6 @@ impl<T: Transport> Forwarder<T> {
                 return Flow::Stop;
             }
         }
-        self.backoff.reset();
         Flow::Continue
     }
 

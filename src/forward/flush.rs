@@ -158,3 +158,54 @@ impl Start {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn figures(samples: u64, seqs: Option<(u64, u64)>, enqueued: u64) -> Stats {
+        let mut stats = Stats::default();
+        stats.queue.samples = samples;
+        (stats.queue.first_seq, stats.queue.last_seq) =
+            (seqs.map(|(first, _)| first), seqs.map(|(_, last)| last));
+        stats.ledger.enqueued = enqueued;
+        stats
+    }
+
+    fn doing(state: State, attempts: u64) -> Status {
+        Status { attempts, ..Status::new(state, Timestamp::UNIX_EPOCH) }
+    }
+
+    #[test]
+    fn hold_counts_only_after_an_attempt_that_heard_the_nudge() {
+        let queued = figures(2, Some((1, 2)), 2);
+        for (at_start, deaf) in [(doing(State::Sending, 4), 5), (doing(State::Held, 4), 4)] {
+            let start = Start::new(&queued, &at_start);
+            assert_eq!(start.outcome(&queued, &doing(State::Held, deaf)), None);
+            let outcome = start.outcome(&queued, &doing(State::Held, deaf + 1));
+            assert!(matches!(outcome, Some(Outcome::Held { remaining: 2, .. })), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn samples_that_came_later_are_not_waited_for() {
+        let start = Start::new(&figures(3, Some((1, 3)), 3), &doing(State::Idle, 0));
+        assert_eq!(start.progress(&figures(4, Some((2, 5)), 5)).remaining, 2);
+        assert_eq!(start.progress(&figures(2, Some((4, 5)), 5)).remaining, 0);
+    }
+
+    #[test]
+    fn samples_refused_by_a_full_queue_do_not_pass_for_delivered_ones() {
+        let start = Start::new(&figures(3, Some((1, 3)), 3), &doing(State::Idle, 0));
+        assert_eq!(start.progress(&figures(3, Some((1, 3)), 100)).remaining, 1);
+    }
+
+    #[test]
+    fn salvaged_samples_with_higher_numbers_are_waited_for() {
+        let start = Start::new(&figures(5, Some((1_000, 2)), 2), &doing(State::Idle, 0));
+        assert_eq!(start.progress(&figures(5, Some((1_000, 2)), 2)).remaining, 5);
+        assert_eq!(start.progress(&figures(2, Some((1, 2)), 2)).remaining, 2);
+    }
+}

@@ -8,6 +8,7 @@
 
 mod config;
 mod delivery;
+mod forwarding;
 mod queue;
 mod receiver;
 mod support;
