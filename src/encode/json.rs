@@ -246,7 +246,8 @@ mod tests {
         assert_eq!(plain(&entries, limits(7, 1_000_000)).samples, 7);
         let whole = plain(&entries, limits(500, 1_000_000));
         assert_eq!((whole.samples, whole.first_seq, whole.last_seq), (20, 41, 60));
-        for max_bytes in [300, 700, whole.body.len() - 1, whole.body.len()] {
+        let one = plain(&entries[..1], limits(500, 1_000_000)).body.len();
+        for max_bytes in [one, 2 * one, 5 * one, whole.body.len() - 1, whole.body.len()] {
             let cut = plain(&entries, limits(500, max_bytes));
             assert!(cut.body.len() <= max_bytes);
             let longer = plain(&entries, limits(cut.samples + 1, 1_000_000));
