@@ -149,7 +149,8 @@ impl Live {
             let mut changes = window.vacate(gone, |key| self.generation.get(key))?;
             if let Some(head) = window.head_behind(gone) {
                 meta.head = head;
-                if self.swept.len() + changes.len() < SWEEP_AT {
+                let only_removals = changes.iter().all(|(_, value)| value.is_none());
+                if only_removals && self.swept.len() + changes.len() < SWEEP_AT {
                     self.swept.extend(changes.into_iter().map(|(key, _)| key));
                     self.note(meta)?;
                     continue;
