@@ -1,13 +1,12 @@
-//! Processor time, utilisation and load. Compares two readings; the reading itself is the
-//! platform's, the load average sysinfo's.
+//! Processor time, utilisation and load. Compares two readings, which are the platform's.
 
 use std::time::Instant;
 
 use super::{
     SampleError, Sampler, platform,
-    rate::{Previous, narrow, share},
+    rate::{Previous, share},
 };
-use crate::sample::{Cpu, CpuTime, CpuTimes, Group, LoadAverage, LogicalCpu, Metrics};
+use crate::sample::{Cpu, CpuTime, CpuTimes, Group, LogicalCpu, Metrics};
 
 /// Since-boot times of the whole machine and of each online processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,20 +40,10 @@ impl Sampler for CpuSampler {
         let reading = self.source.read()?;
         let before = self.previous.as_ref().map(|previous| &previous.reading);
         let mut cpu = compare(&reading, before, self.per_cpu);
-        cpu.load_average = load_average();
+        cpu.load_average = self.source.load_average();
         self.previous = Some(Previous::new(Instant::now(), reading));
         Ok(Metrics::Cpu(cpu))
     }
-}
-
-/// sysinfo: `/proc/loadavg` on Linux, `getloadavg` on macOS, an error on Windows.
-fn load_average() -> Option<LoadAverage> {
-    let load = sysinfo::System::load_average().ok()?;
-    Some(LoadAverage {
-        one: narrow(load.one),
-        five: narrow(load.five),
-        fifteen: narrow(load.fifteen),
-    })
 }
 
 fn compare(now: &CpuReading, before: Option<&CpuReading>, per_cpu: bool) -> Cpu {

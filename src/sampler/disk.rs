@@ -33,6 +33,8 @@ pub(super) struct Mount {
     pub(super) kind: String,
     /// Of the file system itself.
     pub(super) mode: Mode,
+    /// Nothing can be written here, because of the file system or of this mount of it.
+    pub(super) read_only_here: bool,
     /// Only a part of the file system is mounted here (a bind mount, a file).
     pub(super) partial: bool,
 }
@@ -80,6 +82,7 @@ pub(super) struct DiskSampler {
     source: platform::DiskSource,
     filter: Filter,
     devices: Part,
+    chosen: Vec<Mount>,
     refused: BTreeSet<String>,
     previous: Option<Previous<Vec<Device>>>,
 }
@@ -91,19 +94,25 @@ impl DiskSampler {
             source: platform::DiskSource::new(),
             filter,
             devices: Part::new("block devices"),
+            chosen: Vec::new(),
             refused: BTreeSet::new(),
             previous: None,
         }
     }
 
     fn filesystems(&mut self) -> Result<Vec<Filesystem>, SampleError> {
-        let mounts = select(self.source.mounts()?, &self.filter);
-        Ok(mounts.into_iter().filter_map(|mount| self.filesystem(mount)).collect())
+        if let Some(mounts) = self.source.mounts_if_changed()? {
+            self.chosen = select(mounts, &self.filter);
+        }
+        let chosen = std::mem::take(&mut self.chosen);
+        let filesystems = chosen.iter().filter_map(|mount| self.filesystem(mount)).collect();
+        self.chosen = chosen;
+        Ok(filesystems)
     }
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.
-    fn filesystem(&mut self, mount: Mount) -> Option<Filesystem> {
-        let usage = match platform::DiskSource::usage(&mount.path) {
+    fn filesystem(&mut self, mount: &Mount) -> Option<Filesystem> {
+        let usage = match self.source.usage(mount) {
             Ok(usage) if usage.total == 0 => return None,
             Ok(usage) => {
                 self.refused.remove(&mount.mountpoint);
@@ -167,13 +176,13 @@ fn preference(mount: &Mount) -> (bool, bool, usize) {
     (mount.mountpoint != "/", mount.partial, mount.mountpoint.len())
 }
 
-fn filesystem(mount: Mount, usage: Option<Usage>) -> Filesystem {
+fn filesystem(mount: &Mount, usage: Option<Usage>) -> Filesystem {
     let used = usage.map(|usage| usage.total.saturating_sub(usage.free));
     let available = usage.map(|usage| usage.available);
     Filesystem {
-        device: mount.device,
-        mountpoint: mount.mountpoint,
-        kind: mount.kind,
+        device: mount.device.clone(),
+        mountpoint: mount.mountpoint.clone(),
+        kind: mount.kind.clone(),
         mode: mount.mode,
         total: usage.map(|usage| usage.total),
         used,

@@ -14,3 +14,11 @@ pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource};
 pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource};
 #[cfg(windows)]
 pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource};
+
+// Parsers of other platforms' tables, so that their tests run everywhere.
+#[cfg(all(test, not(target_os = "macos")))]
+#[path = "platform/macos/pcblist.rs"]
+mod pcblist;
+#[cfg(all(test, not(windows)))]
+#[path = "platform/windows/tcp_table.rs"]
+mod tcp_table;

@@ -10,6 +10,7 @@ fn mount(identity: &str, mountpoint: &str, kind: &str) -> Mount {
         mountpoint: mountpoint.into(),
         kind: kind.into(),
         mode: Mode::ReadWrite,
+        read_only_here: false,
         partial: false,
     }
 }
@@ -67,14 +68,14 @@ fn device_globs_match_the_name_with_and_without_its_directory() {
 #[test]
 fn utilization_leaves_the_reserve_of_root_out_as_df_does() {
     let usage = Usage { total: 1000, free: 500, available: 300, inodes: Some((100, 25)) };
-    let filesystem = filesystem(mount("sda1", "/", "ext4"), Some(usage));
+    let filesystem = filesystem(&mount("sda1", "/", "ext4"), Some(usage));
     assert_eq!((filesystem.used, filesystem.utilization), (Some(500), Some(0.625)));
     assert_eq!(filesystem.inodes.unwrap().utilization, Some(0.75));
 }
 
 #[test]
 fn file_system_that_may_not_be_looked_at_has_no_figures() {
-    let filesystem = filesystem(mount("sda1", "/secret", "ext4"), None);
+    let filesystem = filesystem(&mount("sda1", "/secret", "ext4"), None);
     assert_eq!((filesystem.total, filesystem.utilization, filesystem.inodes), (None, None, None));
 }
 

@@ -14,9 +14,11 @@ fn mount(line: &str) -> Option<Mount> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(2);
     let (number, root, place) = (mount.next()?, mount.next()?, mount.next()?);
+    let mount_mode = mode(mount.next()?);
     let mut filesystem = filesystem.split(' ');
     let (kind, source) = (filesystem.next()?, filesystem.next()?);
     let (mountpoint, path) = unescape(place);
+    let mode = mode(filesystem.next()?);
     Some(Mount {
         // Each subvolume of btrfs has a number of its own, although all share the space.
         identity: if kind == "btrfs" { source } else { number }.to_owned(),
@@ -24,13 +26,14 @@ fn mount(line: &str) -> Option<Mount> {
         path,
         mountpoint,
         kind: kind.to_owned(),
-        mode: mode(filesystem.next()?),
+        mode,
+        read_only_here: mode == Mode::ReadOnly || mount_mode == Mode::ReadOnly,
         partial: root != "/",
     })
 }
 
-/// Of the file system's own options, the line's last field. The ones before the dash belong to the
-/// mount, which a sandbox makes read-only without the file system being so.
+/// The first of the options. The file system's own are the line's last field; those before the
+/// dash belong to the mount, which a sandbox makes read-only without the file system being so.
 fn mode(options: &str) -> Mode {
     match options.split(',').next() {
         Some("ro") => Mode::ReadOnly,
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn mode_is_of_the_file_system_not_of_the_mount() {
         let sandboxed = one("40 1 8:1 / / ro,nosuid - ext4 /dev/sda1 rw,errors=remount-ro\n");
-        assert_eq!(sandboxed.mode, Mode::ReadWrite);
+        assert_eq!((sandboxed.mode, sandboxed.read_only_here), (Mode::ReadWrite, true));
         let broken = one("40 1 8:1 / / rw,nosuid - ext4 /dev/sda1 ro,errors=remount-ro\n");
         assert_eq!(broken.mode, Mode::ReadOnly);
     }

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::sampler::SampleError;
 
 const FIRST_BUFFER: usize = 16 * 1024;
@@ -39,6 +41,15 @@ impl ProcFile {
             return Ok(Cow::Borrowed(""));
         }
         self.read()
+    }
+
+    /// Whether the kernel says that the text has changed since this was asked last; only some files
+    /// can tell (`mountinfo`). True before the first reading and after an error.
+    pub(super) fn has_changed(&self) -> bool {
+        let Some(file) = &self.file else { return true };
+        let mut asked = [PollFd::new(file, PollFlags::PRI)];
+        let at_once = Timespec::default();
+        !matches!(poll(&mut asked, Some(&at_once)), Ok(0))
     }
 
     /// The error for a text that makes no sense.

@@ -1,0 +1,100 @@
+//! Processor times from `host_processor_info(PROCESSOR_CPU_LOAD_INFO)`.
+
+use std::{io, ptr};
+
+use crate::{
+    sample::{CpuTime, CpuTimes, LoadAverage, Ticks},
+    sampler::{SampleError, cpu::CpuReading, rate::narrow},
+};
+
+const WHAT: &str = "host_processor_info";
+/// User, system, idle, nice; in 1/100 s.
+const STATES: usize = 4;
+
+/// Reads Mach's processor times.
+pub(in crate::sampler) struct CpuSource {
+    host: libc::mach_port_t,
+}
+
+impl CpuSource {
+    /// Takes the host's port once: each taking counts as one more reference.
+    #[expect(deprecated, reason = "libc points to the crate mach2, which has the same call")]
+    pub(in crate::sampler) fn new() -> Self {
+        // SAFETY: takes nothing and gives a port name.
+        Self { host: unsafe { libc::mach_host_self() } }
+    }
+
+    /// Times since boot. The kernel counts in 32 bits, so they wrap after 497 days of one mode.
+    pub(in crate::sampler) fn read(&mut self) -> Result<CpuReading, SampleError> {
+        let ticks = self.ticks().map_err(|error| SampleError::read(WHAT, error))?;
+        let each = ticks.chunks_exact(STATES).map(times);
+        let cpus: Vec<_> = (0..).zip(each).collect();
+        if cpus.is_empty() {
+            return Err(SampleError::Malformed { what: WHAT });
+        }
+        Ok(CpuReading { total: total(&cpus), cpus })
+    }
+
+    /// `getloadavg`, through sysinfo.
+    pub(in crate::sampler) fn load_average(&mut self) -> Option<LoadAverage> {
+        let load = sysinfo::System::load_average().ok()?;
+        Some(LoadAverage {
+            one: narrow(load.one),
+            five: narrow(load.five),
+            fifteen: narrow(load.fifteen),
+        })
+    }
+
+    #[expect(deprecated, reason = "libc points to the crate mach2, which has the same call")]
+    fn ticks(&self) -> io::Result<Vec<i32>> {
+        let (mut cpus, mut info, mut length) = (0, ptr::null_mut(), 0);
+        let flavor = libc::PROCESSOR_CPU_LOAD_INFO;
+        // SAFETY: the three results are written only on success.
+        let result = unsafe {
+            libc::host_processor_info(
+                self.host,
+                flavor,
+                &raw mut cpus,
+                &raw mut info,
+                &raw mut length,
+            )
+        };
+        if result != libc::KERN_SUCCESS || info.is_null() {
+            return Err(io::Error::other(format!("Mach says {result}")));
+        }
+        let length = usize::try_from(length).unwrap_or_default();
+        // SAFETY: the kernel has mapped `length` integers at `info` for us; they are copied, then
+        // the mapping is given back, once.
+        unsafe {
+            let ticks = std::slice::from_raw_parts(info, length).to_vec();
+            libc::vm_deallocate(libc::mach_task_self(), info.addr(), length * size_of::<i32>());
+            Ok(ticks)
+        }
+    }
+}
+
+fn times(ticks: &[i32]) -> CpuTimes {
+    let time = |state: usize| -> CpuTime {
+        Ticks(ticks.get(state).map_or(0, |ticks| u64::from(ticks.cast_unsigned())))
+    };
+    CpuTimes {
+        user: time(0),
+        system: time(1),
+        idle: time(2),
+        nice: Some(time(3)),
+        ..CpuTimes::default()
+    }
+}
+
+fn total(cpus: &[(u32, CpuTimes)]) -> CpuTimes {
+    let sum = |mode: fn(&CpuTimes) -> CpuTime| -> CpuTime {
+        Ticks(cpus.iter().map(|(_, times)| mode(times).0).sum())
+    };
+    CpuTimes {
+        user: sum(|times| times.user),
+        system: sum(|times| times.system),
+        idle: sum(|times| times.idle),
+        nice: Some(sum(|times| times.nice.unwrap_or_default())),
+        ..CpuTimes::default()
+    }
+}
