@@ -5,6 +5,8 @@
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(not(target_os = "linux"))]
+mod sysinfo_memory;
 #[cfg(windows)]
 mod windows;
 

@@ -1,5 +1,7 @@
 //! Linux: everything from `/proc` but the sockets' states (netlink) and the file systems' usage
-//! (`statvfs`). The files stay open: reading one again costs a third of opening it.
+//! (`statvfs`). The files stay open: reading one again costs a third of opening it. That is why
+//! sysinfo only tells the host's name here: for what it has of this, its refreshes take 0.5 ms of
+//! processor time, these readings less than 0.1 ms.
 
 mod cpu;
 mod disk;

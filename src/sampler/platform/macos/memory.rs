@@ -1,15 +1,14 @@
-//! What sysinfo doesn't tell of memory: `host_statistics64(HOST_VM_INFO64)`.
+//! Memory and swap from sysinfo, the rest from `host_statistics64(HOST_VM_INFO64)`.
 
 use std::io;
 
-use crate::{
-    sample::Memory,
-    sampler::{SampleError, memory::MemoryDetails},
-};
+use super::super::sysinfo_memory::SysinfoMemory;
+use crate::{sample::Memory, sampler::SampleError};
 
 /// Reads Mach's statistics of memory.
 pub(in crate::sampler) struct MemorySource {
     host: libc::mach_port_t,
+    basis: SysinfoMemory,
 }
 
 impl MemorySource {
@@ -17,11 +16,12 @@ impl MemorySource {
     #[expect(deprecated, reason = "libc points to the crate mach2, which has the same call")]
     pub(in crate::sampler) fn new() -> Self {
         // SAFETY: takes nothing and gives a port name.
-        Self { host: unsafe { libc::mach_host_self() } }
+        Self { host: unsafe { libc::mach_host_self() }, basis: SysinfoMemory::default() }
     }
 
-    /// `cached` are the pages that belong to files; swap counts whole pages in and out.
-    pub(in crate::sampler) fn details(&mut self, _: &Memory) -> Result<MemoryDetails, SampleError> {
+    /// What is to be read, without what follows from it. `cached` are the pages that belong to files; swap counts whole pages in and out.
+    pub(in crate::sampler) fn read(&mut self) -> Result<Memory, SampleError> {
+        let mut memory = self.basis.read()?;
         // SAFETY: plain numbers, for which zero is a value.
         let mut info: libc::vm_statistics64 = unsafe { std::mem::zeroed() };
         let mut length = libc::HOST_VM_INFO64_COUNT;
@@ -36,11 +36,9 @@ impl MemorySource {
         }
         let page = rustix::param::page_size() as u64;
         let bytes = |pages: u64| Some(pages.saturating_mul(page));
-        Ok(MemoryDetails {
-            cached: bytes(info.external_page_count.into()),
-            swapped_in: bytes(info.swapins),
-            swapped_out: bytes(info.swapouts),
-            ..MemoryDetails::default()
-        })
+        memory.cached = bytes(info.external_page_count.into());
+        memory.swap.swapped_in = bytes(info.swapins);
+        memory.swap.swapped_out = bytes(info.swapouts);
+        Ok(memory)
     }
 }

@@ -1,33 +1,34 @@
-//! What sysinfo doesn't tell of memory: the size of the file cache, from `GetPerformanceInfo`.
+//! Memory and swap from sysinfo, the size of the file cache from `GetPerformanceInfo`.
 
 use std::io;
 
 use windows_sys::Win32::System::ProcessStatus::{K32GetPerformanceInfo, PERFORMANCE_INFORMATION};
 
-use crate::{
-    sample::Memory,
-    sampler::{SampleError, memory::MemoryDetails},
-};
+use super::super::sysinfo_memory::SysinfoMemory;
+use crate::{sample::Memory, sampler::SampleError};
 
-/// Reads the details of memory.
-pub(in crate::sampler) struct MemorySource;
+/// Reads memory and swap.
+pub(in crate::sampler) struct MemorySource {
+    basis: SysinfoMemory,
+}
 
 impl MemorySource {
     /// Touches nothing yet.
     pub(in crate::sampler) fn new() -> Self {
-        Self
+        Self { basis: SysinfoMemory::default() }
     }
 
-    /// `cached` is the system cache. The kernel counts pages read for all purposes together, so
+    /// What is to be read, without what follows from it. `cached` is the system cache. The kernel counts pages read for all purposes together, so
     /// swap traffic is absent.
-    pub(in crate::sampler) fn details(&mut self, _: &Memory) -> Result<MemoryDetails, SampleError> {
+    pub(in crate::sampler) fn read(&mut self) -> Result<Memory, SampleError> {
+        let mut memory = self.basis.read()?;
         let mut info = PERFORMANCE_INFORMATION::default();
         let size = u32::try_from(size_of::<PERFORMANCE_INFORMATION>()).unwrap_or_default();
         // SAFETY: the structure is ours and has that size.
         if unsafe { K32GetPerformanceInfo(&raw mut info, size) } == 0 {
             return Err(SampleError::read("GetPerformanceInfo", io::Error::last_os_error()));
         }
-        let cached = (info.SystemCache as u64).saturating_mul(info.PageSize as u64);
-        Ok(MemoryDetails { cached: Some(cached), ..MemoryDetails::default() })
+        memory.cached = Some((info.SystemCache as u64).saturating_mul(info.PageSize as u64));
+        Ok(memory)
     }
 }
