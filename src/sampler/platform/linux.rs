@@ -12,6 +12,7 @@ mod mountinfo;
 mod network;
 mod proc_file;
 mod sockets;
+mod tcp;
 
 pub(in crate::sampler) use cpu::CpuSource;
 pub(in crate::sampler) use disk::DiskSource;

@@ -1,6 +1,10 @@
 //! Interfaces from `/proc/net/dev`; sockets from netlink and `/proc/net/sockstat`.
 
-use super::{inet_diag::InetDiag, proc_file::ProcFile, sockets};
+use super::{
+    proc_file::ProcFile,
+    sockets,
+    tcp::{Population, TcpCounter},
+};
 use crate::{
     sample::{Interface, TcpStates, Traffic},
     sampler::SampleError,
@@ -13,7 +17,8 @@ pub(in crate::sampler) struct NetworkSource {
     sockstat6: ProcFile,
     tcp: ProcFile,
     tcp6: ProcFile,
-    diag: InetDiag,
+    snmp: ProcFile,
+    counter: TcpCounter,
 }
 
 impl NetworkSource {
@@ -25,7 +30,8 @@ impl NetworkSource {
             sockstat6: ProcFile::new("/proc/net/sockstat6"),
             tcp: ProcFile::new("/proc/net/tcp"),
             tcp6: ProcFile::new("/proc/net/tcp6"),
-            diag: InetDiag::new(),
+            snmp: ProcFile::new("/proc/net/snmp"),
+            counter: TcpCounter::new(),
         }
     }
 
@@ -38,7 +44,8 @@ impl NetworkSource {
     /// TCP sockets by state: netlink's inet_diag, and where a sandbox forbids that the far dearer
     /// `/proc/net/tcp` and `tcp6`.
     pub(in crate::sampler) fn tcp_states(&mut self) -> Result<TcpStates, SampleError> {
-        if let Ok(states) = self.diag.tcp_states() {
+        let population = self.population();
+        if let Ok(states) = self.counter.count(population) {
             return Ok(states);
         }
         let mut states = TcpStates::default();
@@ -47,11 +54,17 @@ impl NetworkSource {
         Ok(states)
     }
 
+    fn population(&mut self) -> Option<Population> {
+        let sockstat = self.sockstat.read().ok()?;
+        let sockstat6 = self.sockstat6.read_if_there().ok()?;
+        Population::parse(&sockstat, &sockstat6, &self.snmp.read().ok()?)
+    }
+
     /// Open UDP sockets: `/proc/net/sockstat` and, unless IPv6 is off, `sockstat6`.
     pub(in crate::sampler) fn udp_sockets(&mut self) -> Result<u64, SampleError> {
-        let v4 = sockets::in_use(&self.sockstat.read()?, "UDP:");
+        let v4 = sockets::figure(&self.sockstat.read()?, "UDP:", "inuse");
         let v4 = v4.ok_or_else(|| self.sockstat.malformed())?;
-        let v6 = sockets::in_use(&self.sockstat6.read_if_there()?, "UDP6:");
+        let v6 = sockets::figure(&self.sockstat6.read_if_there()?, "UDP6:", "inuse");
         Ok(v4 + v6.unwrap_or(0))
     }
 }

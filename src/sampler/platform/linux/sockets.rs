@@ -32,10 +32,10 @@ pub(super) fn add_listed(text: &str, to: &mut TcpStates) {
     }
 }
 
-/// The `inuse` of a line like `UDP: inuse 5 mem 2`.
-pub(super) fn in_use(text: &str, protocol: &str) -> Option<u64> {
+/// The number behind `key` in the line of `protocol`, like `UDP: inuse 5 mem 2`.
+pub(super) fn figure(text: &str, protocol: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(protocol))?;
-    line.split_ascii_whitespace().skip_while(|&word| word != "inuse").nth(1)?.parse().ok()
+    line.split_ascii_whitespace().skip_while(|&word| word != key).nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     fn udp_is_not_taken_for_udplite() {
         let text = "sockets: used 12\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 170\n\
             UDPLITE: inuse 9\nUDP: inuse 3 mem 0\n";
-        assert_eq!(in_use(text, "UDP:"), Some(3));
-        assert_eq!(in_use("", "UDP6:"), None);
+        assert_eq!(figure(text, "UDP:", "inuse"), Some(3));
+        assert_eq!(figure("", "UDP6:", "inuse"), None);
     }
 }
