@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    agent::AgentError,
     config::{self, Config},
     host,
     queue::{LockError, OpenError},
@@ -136,9 +137,7 @@ fn code(error: &anyhow::Error) -> u8 {
         78
     } else if error.is::<Usage>() {
         2
-    } else if error.is::<TryAgain>()
-        || matches!(error.downcast_ref(), Some(OpenError::Lock(LockError::Held { .. })))
-    {
+    } else if error.is::<TryAgain>() || is_in_use(error) {
         75
     } else {
         1
@@ -149,6 +148,13 @@ fn code(error: &anyhow::Error) -> u8 {
 fn keep_private() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+/// Another process owns the queue.
+fn is_in_use(error: &anyhow::Error) -> bool {
+    let in_use = |error: &OpenError| matches!(error, OpenError::Lock(LockError::Held { .. }));
+    let of_agent = |error: &AgentError| matches!(error, AgentError::Queue(error) if in_use(error));
+    error.downcast_ref().is_some_and(in_use) || error.downcast_ref().is_some_and(of_agent)
 }
 
 /// A runtime on this thread alone: the daemon's work is small, and threads cost memory.

@@ -10,13 +10,13 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{ConfigArgs, TryAgain, keep_private, runtime, warn_of};
+use super::{ConfigArgs, TryAgain, is_in_use, keep_private, runtime, warn_of};
 use crate::{
     clock::SystemClock,
     config::{self, Config},
     control::client::{Client, ClientError},
     host,
-    queue::{self, LockError, OpenError, Queue},
+    queue::{self, Queue},
 };
 
 mod flush;
@@ -109,10 +109,10 @@ async fn reach(config: &Config) -> anyhow::Result<Access> {
         }
         match open_here(config) {
             Ok(queue) => return Ok(Access::Here(Box::new(queue))),
-            Err(error) if is_held(&error) && Instant::now() < deadline => {
+            Err(error) if is_in_use(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(POLL).await;
             }
-            Err(error) if is_held(&error) => {
+            Err(error) if is_in_use(&error) => {
                 return Err(TryAgain(format!(
                     "{error:#}, and it doesn't answer on {}",
                     config.socket.display()
@@ -122,10 +122,6 @@ async fn reach(config: &Config) -> anyhow::Result<Access> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn is_held(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(OpenError::Lock(LockError::Held { .. })))
 }
 
 fn open_here(config: &Config) -> anyhow::Result<Queue> {
