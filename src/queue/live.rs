@@ -215,7 +215,13 @@ impl Live {
     pub(super) fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
         let (from, to) = self.bounds();
         let mut reading = Reading::default();
-        if let Some((key, value)) = self.generation.last(&from, &to)? {
+        // The last value may hold no more than the end of a long record.
+        let last = self.generation.last(&from, &to)?;
+        let Some((seq, _)) = last.and_then(|(key, _)| record::parse_key(&key)) else {
+            return Ok(None);
+        };
+        for item in self.generation.scan(&record::key(seq, 0), &to)? {
+            let (key, value) = item?;
             reading.take(key, &value);
         }
         Ok(reading.found.last().map(|found| found.entry.sample.timestamp))
