@@ -7,10 +7,14 @@
 )]
 
 mod config;
+#[cfg(unix)]
+mod daemon;
 mod delivery;
 mod forwarding;
+mod model;
 mod queue;
 mod receiver;
 mod support;
 mod telemetry;
+mod tidy;
 mod tls;

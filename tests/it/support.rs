@@ -1,6 +1,11 @@
 //! The scripted receiver: a socket that plays raw bytes and records what it was sent. It knows
 //! nothing of the crate's own HTTP code, so that both can't be wrong in the same way.
 
+#[cfg(unix)]
+pub(crate) mod process;
+#[cfg(unix)]
+pub(crate) mod server;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},

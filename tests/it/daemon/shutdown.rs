@@ -1,0 +1,62 @@
+//! Signals: the end comes within 5 s whatever the server does, and loses nothing.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{
+    process::{Home, wait_until},
+    server::{Mode, Server},
+};
+
+/// Sends `signals` to a daemon with a request in flight to a server that never answers.
+fn ends(signals: &[Signal], patience: Duration) {
+    let server = Server::start(Mode::Hang);
+    let home = Home::new(&server.url(), &[]);
+    let daemon = home.daemon();
+    wait_until("a request is in flight", || server.attempts() >= 1);
+    wait_until("entries wait", || home.stats()["queue"]["samples"].as_u64() >= Some(8));
+    let known = home.stats()["ledger"]["enqueued"].as_u64();
+    for signal in signals {
+        daemon.signal(*signal);
+        wait_until("the signal is heard", || daemon.log().contains("asked to stop"));
+    }
+    let (took, ended) = daemon.end_within(patience);
+    assert_eq!(ended.code, Some(0), "after {took:?}: {}", ended.err);
+    assert!(ended.err.contains("collector stops; queue statistics"), "{}", ended.err);
+    let stats = home.stats();
+    assert!(stats["ledger"]["enqueued"].as_u64() >= known, "{stats:#}");
+    assert_eq!(stats["queue"]["samples"], stats["ledger"]["enqueued"], "nothing has left");
+    for figure in ["enqueued", "acknowledged"] {
+        let told = format!(" {figure}={}", stats["ledger"][figure]);
+        assert!(ended.err.contains(&told), "{told}: {}", ended.err);
+    }
+    assert!(!home.path("buffer/control.sock").exists());
+}
+
+#[test]
+fn sigterm_with_a_dead_server_ends_within_five_seconds() {
+    ends(&[Signal::TERM], Duration::from_secs(5));
+}
+
+#[test]
+fn sigint_with_a_dead_server_ends_within_five_seconds() {
+    ends(&[Signal::INT], Duration::from_secs(5));
+}
+
+#[test]
+fn second_signal_ends_at_once() {
+    ends(&[Signal::TERM, Signal::TERM], Duration::from_millis(1_500));
+}
+
+#[test]
+fn request_in_flight_may_still_end_well() {
+    let server = Server::start(Mode::Accept);
+    let home = Home::new(&server.url(), &[]);
+    let daemon = home.daemon();
+    wait_until("delivery", || server.count() >= 8);
+    let ended = daemon.stop();
+    assert_eq!(ended.code, Some(0));
+    let acknowledged = home.stats()["ledger"]["acknowledged"].as_u64().unwrap();
+    assert_eq!(server.assert_whole(), acknowledged, "{}", ended.err);
+}
