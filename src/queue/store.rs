@@ -87,7 +87,7 @@ impl Store {
             rate,
         };
         store.measure_rest();
-        store.back = store.newest.newest_timestamp()?;
+        store.back = store.newest_timestamp()?;
         store.make_room(0)?;
         store.find_front()?;
         Ok(store)
@@ -97,6 +97,20 @@ impl Store {
     fn measure_rest(&mut self) {
         let all = files::tree_on_disk(&self.options.directory);
         self.other_bytes = all.saturating_sub(self.generations_on_disk());
+    }
+
+    /// The wall clock of the newest entry, wherever it is: a generation that was begun and has no
+    /// entry yet doesn't know. `None` as well where that can't be read now.
+    fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
+        if let Some(found) = self.newest.newest_timestamp()? {
+            return Ok(Some(found));
+        }
+        let Some(Middle { closed, .. }) = self.middle.back() else {
+            return self.oldest.as_ref().map_or(Ok(None), Live::newest_timestamp);
+        };
+        let path = recovery::generation_path(&self.options.directory, closed.first_seq);
+        let before = Live::open(&path, closed.first_seq).ok();
+        Ok(before.and_then(|live| live.newest_timestamp().ok()).flatten())
     }
 
     /// Appends samples in order, each commit synced when the policy says so. When this returns
