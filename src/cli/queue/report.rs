@@ -21,7 +21,7 @@ pub(super) fn text(report: &Report, now: Timestamp) -> String {
     line(&mut text, "daemon", &format!("{daemon}, version {}", report.version));
     line(&mut text, "agent", &report.agent_id.to_string());
     queue(&mut text, &report.queue, now);
-    forwarder(&mut text, &report.forwarder, now);
+    forwarder(&mut text, &report.forwarder, report.queue.samples, now);
     ledger(&mut text, &report.ledger, report.queue.samples);
     if let Some(at) = report.last_dropped {
         line(&mut text, "", &format!("last drop {}", ago(at, now)));
@@ -63,24 +63,29 @@ fn queue(text: &mut String, queue: &Depth, now: Timestamp) {
     }
 }
 
-fn forwarder(text: &mut String, status: &Status, now: Timestamp) {
+fn forwarder(text: &mut String, status: &Status, queued: u64, now: Timestamp) {
     let state = match status.state {
+        State::Idle if queued > 0 => "idle: collects for a fuller request",
         State::Idle => "idle: nothing waits",
         State::Sending => "sending",
         State::BackingOff => "backing off",
         State::Held => "held: the server refuses us",
         State::Stopped => "stopped",
     };
-    let since = if status.state == State::Stopped {
-        String::new()
-    } else {
-        format!(", {}", ago(status.since, now))
+    let since = match Duration::try_from(now.duration_since(status.since)) {
+        Ok(time) if time.as_secs() > 0 && status.state != State::Stopped => {
+            format!(", for {}", duration(time))
+        }
+        _ => String::new(),
     };
     let next = status.next_attempt.map(|at| format!("; next attempt {}", ahead(at, now)));
     line(text, "forwarder", &format!("{state}{since}{}", next.unwrap_or_default()));
     if let Some(error) = &status.last_error {
-        let failures = count(status.consecutive_failures);
-        line(text, "", &format!("{failures} failures in a row, last: {error}"));
+        let failures = match status.consecutive_failures {
+            1 => "1 failure".to_owned(),
+            many => format!("{} failures in a row", count(many)),
+        };
+        line(text, "", &format!("{failures}, last: {error}"));
     }
     if let Some(at) = status.last_success {
         line(text, "", &format!("last success {}", ago(at, now)));

@@ -18,7 +18,8 @@ use crate::{
 const REPEAT: Duration = Duration::from_secs(2);
 /// Monitoring asks about drops within this time.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
-/// Entries that wait though nothing was acknowledged for so many intervals are stuck.
+/// Entries that wait though nothing was acknowledged for so many intervals, beyond the time for which
+/// they are collected on purpose, are stuck.
 const STUCK_INTERVALS: u32 = 10;
 
 pub(super) async fn run(args: &StatsArgs, config: &Config) -> anyhow::Result<()> {
@@ -66,7 +67,8 @@ fn show(report: &Report, args: &StatsArgs) -> anyhow::Result<()> {
 }
 
 fn check(report: &Report, config: &Config, json: bool) -> anyhow::Result<()> {
-    let problems = problems(report, slowest(config), SystemClock.now());
+    let patience = shortest_interval(config) * STUCK_INTERVALS + config.forward.linger;
+    let problems = problems(report, patience, SystemClock.now());
     let mut out = io::stdout().lock();
     if json {
         let checked = serde_json::json!({ "ok": problems.is_empty(), "problems": problems });
@@ -77,7 +79,7 @@ fn check(report: &Report, config: &Config, json: bool) -> anyhow::Result<()> {
     if problems.is_empty() { Ok(()) } else { anyhow::bail!("{}", problems.join("; ")) }
 }
 
-fn slowest(config: &Config) -> Duration {
+fn shortest_interval(config: &Config) -> Duration {
     config
         .collect
         .groups
@@ -88,28 +90,33 @@ fn slowest(config: &Config) -> Duration {
 }
 
 /// What a monitoring system should wake somebody for.
-fn problems(report: &Report, interval: Duration, now: Timestamp) -> Vec<String> {
+fn problems(report: &Report, patience: Duration, now: Timestamp) -> Vec<String> {
     let mut problems = Vec::new();
     let forwarder = &report.forwarder;
     let reason = forwarder.last_error.as_deref().unwrap_or("no reason given");
     if forwarder.state == State::Held {
-        problems.push(format!("delivery is held since {}: {reason}", forwarder.since));
+        let since = to_the_second(forwarder.since);
+        problems.push(format!("delivery is held since {since}: {reason}"));
     }
     // What was there before the last success may just have been sent.
     let waits_since =
         report.queue.oldest.max(forwarder.last_success).filter(|_| report.queue.samples > 0);
-    let patience =
-        SignedDuration::try_from(interval * STUCK_INTERVALS).unwrap_or(SignedDuration::MAX);
+    let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
     if let Some(since) = waits_since.filter(|since| now.duration_since(*since) > patience) {
-        let samples = report.queue.samples;
+        let (samples, since) = (report.queue.samples, to_the_second(since));
         problems.push(format!(
             "nothing was acknowledged since {since} although {samples} samples wait"
         ));
     }
     if let Some(at) = report.last_dropped.filter(|at| now.duration_since(*at) < RECENT) {
-        problems.push(format!("samples were dropped, last at {at}"));
+        problems.push(format!("samples were dropped, last at {}", to_the_second(at)));
     }
     problems
+}
+
+/// Nobody who is woken up reads nanoseconds.
+fn to_the_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]
@@ -127,15 +134,15 @@ mod tests {
     #[test]
     fn a_healthy_queue_is_no_problem() {
         let now = Timestamp::now();
-        assert_eq!(problems(&report(3, 49, now), Duration::from_secs(5), now), [""; 0]);
+        assert_eq!(problems(&report(3, 49, now), Duration::from_secs(50), now), [""; 0]);
     }
 
     #[test]
-    fn entries_that_wait_for_ten_intervals_are_stuck() {
+    fn entries_that_wait_beyond_the_patience_are_stuck() {
         let now = Timestamp::now();
-        let found = problems(&report(3, 51, now), Duration::from_secs(5), now);
+        let found = problems(&report(3, 51, now), Duration::from_secs(50), now);
         assert!(found[0].contains("3 samples wait"), "{found:?}");
-        assert!(problems(&report(0, 51, now), Duration::from_secs(5), now).is_empty());
+        assert!(problems(&report(0, 51, now), Duration::from_secs(50), now).is_empty());
     }
 
     #[test]
