@@ -21,6 +21,10 @@ impl Store {
     /// Makes room for the next commit; `false` when the new samples have to give way.
     pub(super) fn make_room(&mut self, payload: u64) -> Result<bool, StorageError> {
         self.expire()?;
+        if self.options.overflow == Overflow::DropNewest && self.lacks_room(payload) {
+            // Nothing comes in, so a new generation would only take what room is left.
+            return Ok(false);
+        }
         if self.newest.on_disk() >= self.generation_limit() && self.newest.is_used() {
             self.rotate()?;
         }
@@ -40,7 +44,12 @@ impl Store {
     fn lacks_room(&self, payload: u64) -> bool {
         let free = files::free_bytes(&self.options.directory);
         // A record of many parts is written several times over.
-        let growth = RESERVE + 3 * payload.saturating_sub(MAX_COMMIT as u64);
+        let reserve = match self.options.overflow {
+            Overflow::DropOldest => RESERVE,
+            // What is refused is counted, and what is opened grows by a segment; nothing gives way.
+            Overflow::DropNewest => 2 * RESERVE,
+        };
+        let growth = reserve + 3 * payload.saturating_sub(MAX_COMMIT as u64);
         self.disk_bytes() + growth > self.options.max_bytes
             || free.is_some_and(|free| {
                 free < self.options.min_free_bytes && self.newest.counts().samples > 0
