@@ -14,7 +14,8 @@
 //!
 //! Modules in reading order: [`sample`], [`sampler`] and [`host`] (what is measured), [`collect`] (when),
 //! [`queue`] (where it waits), [`encode`], [`transport`], [`retry`] and [`forward`] (how it leaves),
-//! [`control`] and [`cli`] (how people and scripts look in), [`agent`] (what holds it together).
+//! [`control`] and [`cli`] (how people and scripts look in), [`agent`] (what holds it together). Beside
+//! them: [`config`], [`clock`], [`telemetry`], and [`receiver`], a server for trying out.
 
 pub mod agent;
 pub mod cli;

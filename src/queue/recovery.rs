@@ -1,5 +1,6 @@
 //! How a queue is opened whatever its state: left-overs removed, damaged generations moved to
-//! `quarantine/` and counted, a fresh start at last. It never deletes data that can still be read.
+//! `quarantine/` and counted, a fresh start at last. It deletes nothing that the queue still holds; of
+//! what was moved aside, the last generation is kept.
 
 use std::{
     collections::VecDeque,
