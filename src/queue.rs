@@ -26,6 +26,7 @@ mod recovery;
 mod store;
 mod window;
 
+pub use capacity::DISK_PERCENT;
 pub use generation::StorageError;
 pub use lock::LockError;
 pub use owner::Owner;

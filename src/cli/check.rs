@@ -8,9 +8,6 @@ use anyhow::Context;
 use super::sample;
 use crate::{collect, config::Config, queue, sample::Group, transport::http};
 
-/// What a queued byte takes on disk, roughly: the store's pages, log and index included.
-const DISK_PER_PAYLOAD: u64 = 2;
-
 /// Tries to reach the server; says in one line how that went.
 pub type Connect<'a> = &'a mut dyn FnMut(&http::Options) -> anyhow::Result<String>;
 
@@ -62,7 +59,7 @@ pub fn estimate(
 ) -> Option<Duration> {
     let per_day = |(group, interval): &(Group, Duration)| {
         let samples = DAY.as_nanos() / interval.as_nanos().max(1);
-        samples * u128::from(DISK_PER_PAYLOAD) * u128::from(sample_bytes(*group))
+        samples * u128::from(queue::DISK_PERCENT) * u128::from(sample_bytes(*group)) / 100
     };
     let bytes_per_day: u128 = collect.groups.iter().map(per_day).sum();
     let seconds =
@@ -108,9 +105,9 @@ mod tests {
 
     #[test]
     fn the_estimate_is_the_cap_over_the_rate_of_all_groups() {
-        // 1000 bytes on disk each 5 s and each 10 s: 300 bytes a second.
+        // 1100 bytes on disk each 5 s and each 10 s: 330 bytes a second.
         let groups = [(Group::Cpu, 5), (Group::Disk, 10)];
-        assert_eq!(held(3_000_000, None, &groups), Some(Duration::from_secs(10_000)));
+        assert_eq!(held(3_300_000, None, &groups), Some(Duration::from_secs(10_000)));
     }
 
     #[test]

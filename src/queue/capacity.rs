@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// Bytes on disk for each byte of payload when the queue is full (`benches/queue.rs` prints it).
-const AMPLIFICATION: f64 = 2.0;
+/// Bytes on disk for a hundred bytes of framed records when the queue is full, as
+/// `benches/daemon.rs` fills it.
+pub const DISK_PERCENT: u64 = 220;
 /// How far back "recent" reaches.
 const WINDOW: Duration = Duration::from_mins(5);
 
-/// Payload bytes a second, averaged over the last minutes.
+/// Framed bytes a second, averaged over the last minutes.
 #[derive(Debug)]
 pub(super) struct Rate {
     value: f32,
@@ -41,7 +42,7 @@ impl Rate {
         self.value
     }
 
-    /// Payload bytes a second; 0 while unknown.
+    /// Framed bytes a second; 0 while unknown.
     pub(super) fn value(&self) -> f32 {
         self.value
     }
@@ -57,7 +58,7 @@ fn averaged(value: f32, bytes: u64, elapsed: Duration) -> f32 {
     value + (now - value) * weight
 }
 
-/// How many seconds of an outage `max_bytes` on disk hold at `rate` payload bytes a second; 0 while
+/// How many seconds of an outage `max_bytes` on disk hold at `rate` framed bytes a second; 0 while
 /// the rate is unknown.
 #[expect(
     clippy::cast_precision_loss,
@@ -69,5 +70,5 @@ pub(super) fn seconds(max_bytes: u64, rate: f32) -> u64 {
     if rate <= 0.0 {
         return 0;
     }
-    (max_bytes as f64 / AMPLIFICATION / f64::from(rate)) as u64
+    (max_bytes as f64 * 100.0 / DISK_PERCENT as f64 / f64::from(rate)) as u64
 }

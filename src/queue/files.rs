@@ -2,7 +2,7 @@
 //! counted as they lie on the disk.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     io,
     path::Path,
 };
@@ -45,7 +45,7 @@ pub(super) fn restrict(path: &Path) -> io::Result<()> {
 /// Makes the entries of a directory durable.
 #[cfg(unix)]
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    fs::File::open(directory)?.sync_all()
 }
 
 /// Windows: NTFS journals directory entries itself, and a directory can't be flushed.

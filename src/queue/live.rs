@@ -78,15 +78,7 @@ impl Live {
     fn find_end(&mut self) -> Result<(), StorageError> {
         let (from, to) = (record::key(self.meta.next_seq, 0), record::key(u64::MAX, u16::MAX));
         while let Some((key, value)) = self.generation.last(&from, &to)? {
-            let mut end = None;
-            let mut rest: &[u8] = &value;
-            while let Ok(part) = record::parse_frame(rest) {
-                end = (part.index + 1 == part.count)
-                    .then_some((part.seq, part.running_total))
-                    .or(end);
-                rest = &rest[part.frame_length()..];
-            }
-            if let Some((seq, running_total)) = end {
+            if let Some((seq, running_total)) = last_whole(&value)? {
                 (self.meta.next_seq, self.meta.running_total) = (seq + 1, running_total);
                 return Ok(());
             }
@@ -248,6 +240,30 @@ impl Live {
     }
 }
 
+/// The sequence number and running total of the last record that ends in `value`.
+fn last_whole(value: &[u8]) -> Result<Option<(u64, u64)>, StorageError> {
+    let (mut end, mut rest) = (None, value);
+    while !rest.is_empty() {
+        match record::parse_frame(rest) {
+            Ok(part) => {
+                if part.index + 1 == part.count {
+                    end = Some((part.seq, part.running_total));
+                }
+                rest = &rest[part.frame_length()..];
+            }
+            // What a later version wrote isn't ours to judge, still less to remove.
+            Err(DecodeError::LaterVersion(version)) => {
+                return Err(StorageError::LaterVersion(version));
+            }
+            // It may have held numbers that were used: the high-water mark isn't known any more.
+            Err(DecodeError::Damaged(what)) => {
+                return Err(StorageError::Damaged(format!("its last value is {what}")));
+            }
+        }
+    }
+    Ok(end)
+}
+
 fn sealed<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
     record::seal(value).map_err(|error| StorageError::Damaged(error.to_string()))
 }
@@ -262,4 +278,43 @@ fn unsealed<T: serde::de::DeserializeOwned>(
         DecodeError::LaterVersion(version) => StorageError::LaterVersion(version),
         DecodeError::Damaged(what) => StorageError::Damaged(format!("its meta record is {what}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(version: u8) -> Vec<u8> {
+        let mut frames: Vec<_> =
+            record::frames(7, 300, b"payload").map(|(_, frame)| frame).collect();
+        let frame = &mut frames[0];
+        frame[4] = version;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&frame[..record::HEADER - 4]);
+        hasher.update(&frame[record::HEADER..]);
+        frame[record::HEADER - 4..record::HEADER].copy_from_slice(&hasher.finalize().to_le_bytes());
+        frames.remove(0)
+    }
+
+    #[test]
+    fn last_whole_record_is_the_high_water_mark() {
+        let mut two = value(1);
+        two.extend(value(1));
+        assert_eq!(last_whole(&two).unwrap(), Some((7, 300)));
+        let torn = record::frames(8, 9000, &[0; 9000]).next().unwrap().1;
+        assert_eq!(last_whole(&torn).unwrap(), None);
+    }
+
+    #[test]
+    fn value_of_a_later_version_is_refused_not_taken_for_torn() {
+        let found = last_whole(&value(2));
+        assert!(matches!(found, Err(StorageError::LaterVersion(2))), "{found:?}");
+    }
+
+    #[test]
+    fn damaged_last_value_is_no_high_water_mark() {
+        let mut flipped = value(1);
+        flipped[record::HEADER + 2] ^= 4;
+        assert!(matches!(last_whole(&flipped), Err(StorageError::Damaged(_))));
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{self, Read, Seek, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -83,6 +83,7 @@ impl Lock {
 /// The pid is inside the lock file.
 #[cfg(unix)]
 fn write_pid(mut file: &File, _directory: &Path) -> io::Result<()> {
+    use std::io::{Seek, Write};
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())

@@ -30,7 +30,7 @@ pub(super) struct Meta {
     pub(super) folded_through: u64,
     /// When something was dropped last, in microseconds since the epoch.
     pub(super) dropped_at: Option<i64>,
-    /// Payload bytes a second at which the queue was filled lately.
+    /// Bytes of framed records a second at which the queue was filled lately.
     pub(super) rate: f32,
 }
 

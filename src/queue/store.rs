@@ -48,6 +48,7 @@ pub(super) struct Store {
     pub(super) middle: VecDeque<Middle>,
     /// Entries that were peeked and haven't left since.
     lent: Window,
+    lent_limits: (usize, u64),
     /// Bytes on disk below the directory that aren't in a generation.
     pub(super) other_bytes: u64,
     front: Option<(u64, Timestamp)>,
@@ -80,6 +81,7 @@ impl Store {
             oldest,
             middle,
             lent: Window::default(),
+            lent_limits: (0, 0),
             other_bytes: 0,
             front: None,
             back: None,
@@ -152,13 +154,15 @@ impl Store {
         if !self.make_room(commit.size as u64)? {
             commit.refuse_all();
         }
+        let framed = commit.size as u64;
         while !commit.values.is_empty() {
             let values = commit.take_values();
+            let bytes = values.iter().map(|(_, value)| value.len()).sum();
             self.newest.append(values)?;
-            self.settle_sync(MAX_COMMIT)?;
+            self.settle_sync(bytes)?;
         }
         self.newest.advance(commit.next_seq, commit.running_total);
-        self.newest.meta.rate = self.rate.add(commit.bytes);
+        self.newest.meta.rate = self.rate.add(framed);
         if commit.refused > 0 {
             self.note_drop();
             let mut meta = self.newest.meta.clone();
@@ -208,6 +212,7 @@ impl Store {
         if self.front.is_none() {
             return Ok(Vec::new());
         }
+        self.lent_limits = (max_samples, max_bytes);
         self.lent = self.front_live().scan(max_samples, max_bytes)?;
         if self.lent.damaged > 0 {
             tracing::error!(values = self.lent.damaged, "passed over damaged entries");
@@ -258,10 +263,16 @@ impl Store {
             let mut window = self.front_live().scan(100, u64::MAX)?;
             let expired = window.entries.iter().take_while(|entry| entry.sample.timestamp < oldest);
             let gone: Vec<_> = expired.map(|entry| entry.seq).collect();
-            let Some(last) = gone.last() else { break };
-            self.lent.forget_below(last + 1);
+            if gone.is_empty() {
+                break;
+            }
             self.note_drop();
             self.leave(&mut window, &gone, Leaves::Expired)?;
+            // A value that is shared with what expired lies under another key now.
+            if self.front.is_some() {
+                let (max_samples, max_bytes) = self.lent_limits;
+                self.lent = self.front_live().scan(max_samples, max_bytes)?;
+            }
         }
         Ok(())
     }

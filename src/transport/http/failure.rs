@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn reason_is_one_line_with_the_address() {
         let url: Uri = "http://127.0.0.1:8000/api".parse().unwrap();
-        let refused = io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error());
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let failure = Failure::connect(&url, &refused);
         assert_eq!(failure.into_reason().text, "connection refused (127.0.0.1:8000)");
     }
