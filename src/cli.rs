@@ -108,6 +108,7 @@ pub struct Usage(pub String);
 /// Parses the arguments, does what they say, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
+    hide_guarded_panics();
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::run(&args),
@@ -125,6 +126,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(code(&error))
         }
     }
+}
+
+/// A damaged database may panic within its guard: the guard says what it means.
+fn hide_guarded_panics() {
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::queue::is_guarded() {
+            shown(panic);
+        }
+    }));
 }
 
 /// Who reads our output has read enough.

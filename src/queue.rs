@@ -23,11 +23,12 @@ mod owner;
 mod reading;
 pub mod record;
 mod recovery;
+mod salvage;
 mod store;
 mod window;
 
 pub use capacity::DISK_PERCENT;
-pub use generation::StorageError;
+pub use generation::{StorageError, is_guarded};
 pub use lock::LockError;
 pub use owner::Owner;
 

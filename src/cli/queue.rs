@@ -17,6 +17,7 @@ use crate::{
     control::client::{Client, ClientError},
     host,
     queue::{self, Queue},
+    telemetry::{self, Format, Level},
 };
 
 mod flush;
@@ -81,6 +82,8 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     keep_private();
     // Before any other thread starts: they inherit the identity.
     become_owner(&config.queue.directory)?;
+    let options = telemetry::Options { level: Level::Warning, file: None, format: Format::Text };
+    let _log = telemetry::init(&options)?;
     runtime()?.block_on(async {
         match command {
             Command::Stats(args) => stats::run(args, &config).await,

@@ -5,6 +5,7 @@
 //! of sequence numbers or ledgers.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -168,7 +169,11 @@ impl Drop for Generation {
     fn drop(&mut self) {
         let db = self.db.take();
         // sled may panic while it drops; what was committed is in the kernel already.
-        if catch_unwind(AssertUnwindSafe(move || drop(db))).is_err() {
+        let closed = guarded(|| {
+            drop(db);
+            Ok(())
+        });
+        if closed.is_err() {
             tracing::warn!(directory = %self.directory.display(), "the database panicked while closing");
         }
     }
@@ -190,8 +195,22 @@ fn apply(db: &sled::Db, mut changes: Vec<Change<'_>>) -> sled::Result<()> {
     db.apply_batch(batch)
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside the database: a panic there becomes an error that says what it
+/// means, and needn't be shown.
+#[must_use]
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
 fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    let outer = GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    done.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
         Err(StorageError::Damaged(text.chars().take(200).collect()))

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     commit::Value,
     files,
-    generation::{Change, Generation, StorageError},
+    generation::{Change, Generation, MAX_COMMIT, StorageError},
     meta::{Closed, Counts, Leaves, Meta},
     reading::Reading,
     record::{self, DecodeError},
@@ -107,6 +107,20 @@ impl Live {
         let changes =
             values.into_iter().zip(&keys).map(|((_, value), key)| (key.as_slice(), Some(value)));
         self.generation.commit(changes.collect())
+    }
+
+    /// Fills a new generation with salvaged values and the meta record that belongs to them; durable
+    /// when this returns.
+    pub(super) fn fill(&mut self, values: Vec<Value>, meta: Meta) -> Result<(), StorageError> {
+        let mut values = values.into_iter().peekable();
+        while values.peek().is_some() {
+            // Eight of the longest values make the largest commit.
+            let some: Vec<_> = values.by_ref().take(MAX_COMMIT / record::MAX_VALUE).collect();
+            self.append(some)?;
+            self.sync()?;
+        }
+        self.note(meta)?;
+        self.sync()
     }
 
     /// Counts what was appended, once it is whole.

@@ -244,30 +244,39 @@ impl Assembly {
     }
 }
 
-const SEAL: [u8; 4] = *b"cQm\x01";
+/// The first bytes of every seal.
+pub const SEAL: [u8; 4] = *b"cQm\x01";
 
-/// Frames a generation's own note (meta record, catalog): magic, version, CRC-32, bincode.
+/// Length of a seal's header.
+const SEAL_HEADER: usize = 13;
+
+/// Frames a generation's own note (meta record, catalog): magic, version, length, CRC-32, bincode.
 pub fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
     let payload = pack(value)?;
-    let mut bytes = Vec::with_capacity(9 + payload.len());
+    let mut bytes = Vec::with_capacity(SEAL_HEADER + payload.len());
     bytes.extend(SEAL);
     bytes.push(VERSION);
+    bytes.extend(u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
     bytes.extend(checksum_of(&payload).to_le_bytes());
     bytes.extend(payload);
     Ok(bytes)
 }
 
-/// Opens what [`seal`] framed.
+/// Opens what [`seal`] framed at the start of `bytes`; what follows it is left alone.
 pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let (header, payload) =
-        bytes.split_first_chunk::<9>().ok_or(DecodeError::Damaged("shorter than a seal"))?;
+    let (header, behind) = bytes
+        .split_first_chunk::<SEAL_HEADER>()
+        .ok_or(DecodeError::Damaged("shorter than a seal"))?;
     if header[..4] != SEAL {
         return Err(DecodeError::Damaged("no magic number"));
     }
     if header[4] > VERSION {
         return Err(DecodeError::LaterVersion(header[4]));
     }
-    if checksum_of(payload).to_le_bytes() != header[5..] {
+    let length = u32::from_le_bytes([header[5], header[6], header[7], header[8]]);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let payload = behind.get(..length).ok_or(DecodeError::Damaged("cut short"))?;
+    if checksum_of(payload).to_le_bytes() != header[9..] {
         return Err(DecodeError::Damaged("wrong checksum"));
     }
     unpack(payload)

@@ -14,12 +14,15 @@ use super::{
     Ledger, files,
     generation::StorageError,
     live::{self, Live},
-    meta::{Closed, Meta},
+    meta::{Closed, Counts, Meta},
+    salvage::Salvage,
     store::Middle,
 };
 
 const PREFIX: &str = "gen-";
 const QUARANTINE: &str = "quarantine";
+/// How the name of a generation begins that was mended whole and isn't in its place yet.
+const MENDED: &str = "mended-";
 
 /// The generations of an opened queue.
 pub(super) struct Parts {
@@ -42,24 +45,18 @@ pub(super) fn exists(directory: &Path) -> bool {
 /// machine: an agent id that belongs to another one is replaced.
 pub(super) fn open(directory: &Path, machine: Option<Uuid>) -> Result<Parts, StorageError> {
     remove_unborn(directory)?;
+    finish_mending(directory)?;
     let mut found = list(directory)?;
-    let mut lost = Vec::new();
-    let mut newest = loop {
-        let Some(first_seq) = found.pop() else {
-            break fresh(directory, machine, lost.first().copied())?;
-        };
-        let path = generation_path(directory, first_seq);
-        if let Some(live) = open_generation(directory, &path, first_seq)? {
-            break live;
-        }
-        lost.push(first_seq);
+    let mut newest = match found.pop() {
+        None => fresh(directory, machine)?,
+        Some(first_seq) => match open_generation(directory, first_seq, None)? {
+            Opened::Whole(live) => live,
+            // Its last entries may be gone: their numbers must not come twice under one agent id.
+            Opened::Mended(live) => succeed(directory, live, &mut found)?,
+        },
     };
-    if !lost.is_empty() && newest.is_used() {
-        // The high-water mark went with the damaged generation: its numbers may be used already.
-        newest = succeed(directory, newest, &mut found, *lost.iter().max().unwrap_or(&0))?;
-    }
     adopt(&mut newest, machine)?;
-    let (oldest, middle) = open_older(directory, &mut newest, found)?;
+    let (oldest, middle) = open_older(directory, &newest, found)?;
     Ok(Parts { newest, oldest, middle })
 }
 
@@ -87,13 +84,14 @@ fn list(directory: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
-fn fresh(
-    directory: &Path,
-    machine: Option<Uuid>,
-    after: Option<u64>,
-) -> Result<Live, StorageError> {
-    let next_seq = after.unwrap_or(1);
-    let meta = Meta {
+fn fresh(directory: &Path, machine: Option<Uuid>) -> Result<Live, StorageError> {
+    let meta = blank(machine, 1);
+    Live::create(&generation_path(directory, 1), &meta, &[])
+}
+
+/// The meta record of a queue that knows nothing of a past.
+fn blank(machine: Option<Uuid>, next_seq: u64) -> Meta {
+    Meta {
         agent_id: Uuid::new_v4(),
         machine,
         next_seq,
@@ -106,23 +104,22 @@ fn fresh(
         folded_through: 0,
         dropped_at: None,
         rate: 0.0,
-    };
-    Live::create(&generation_path(directory, next_seq), &meta, &[])
+    }
 }
 
-/// Begins a generation behind a lost one, under a new agent id.
-fn succeed(
-    directory: &Path,
-    old: Live,
-    found: &mut Vec<u64>,
-    next_seq: u64,
-) -> Result<Live, StorageError> {
-    let mut catalog = old.catalog()?;
-    catalog.push(Closed { first_seq: old.first_seq, counts: old.counts() });
-    let meta = Meta { agent_id: Uuid::new_v4(), next_seq, head: next_seq, ..old.meta.succeed() };
+/// Begins a generation behind one that was mended, under a new agent id.
+fn succeed(directory: &Path, old: Live, found: &mut Vec<u64>) -> Result<Live, StorageError> {
+    let meta = Meta { agent_id: Uuid::new_v4(), ..old.meta.succeed() };
+    if !old.is_used() {
+        let mut old = old;
+        old.note(meta)?;
+        old.sync()?;
+        return Ok(old);
+    }
+    let closed = Closed { first_seq: old.first_seq, counts: old.counts() };
     found.push(old.first_seq);
     drop(old);
-    Live::create(&generation_path(directory, next_seq), &meta, &catalog)
+    Live::create(&generation_path(directory, meta.next_seq), &meta, &[closed])
 }
 
 fn adopt(newest: &mut Live, machine: Option<Uuid>) -> Result<(), StorageError> {
@@ -143,59 +140,122 @@ fn adopt(newest: &mut Live, machine: Option<Uuid>) -> Result<(), StorageError> {
 
 fn open_older(
     directory: &Path,
-    newest: &mut Live,
+    newest: &Live,
     found: Vec<u64>,
 ) -> Result<(Option<Live>, VecDeque<Middle>), StorageError> {
     let catalog = newest.catalog()?;
     let (mut oldest, mut middle) = (None, VecDeque::new());
-    for first_seq in found {
+    let ends: Vec<_> = found.iter().skip(1).copied().chain([newest.first_seq]).collect();
+    for (first_seq, end) in found.into_iter().zip(ends) {
         let path = generation_path(directory, first_seq);
+        let closed = catalog.iter().find(|closed| closed.first_seq == first_seq);
         if first_seq <= newest.meta.folded_through {
             fs::remove_dir_all(path)?;
         } else if oldest.is_none() {
-            oldest = open_generation(directory, &path, first_seq)?;
-            if oldest.is_none() {
-                count_lost(newest, &catalog, first_seq)?;
-            }
-        } else if let Some(closed) = catalog.iter().find(|closed| closed.first_seq == first_seq) {
-            middle.push_back(Middle { closed: *closed, on_disk: files::tree_on_disk(&path) });
-        } else if let Some(live) = open_generation(directory, &path, first_seq)? {
+            oldest = Some(open_generation(directory, first_seq, Some(end))?.live());
+        } else if let Some(closed) = closed {
+            middle.push_back(Middle { closed: *closed, end, on_disk: files::tree_on_disk(&path) });
+        } else {
+            let live = open_generation(directory, first_seq, Some(end))?.live();
             let closed = Closed { first_seq, counts: live.counts() };
-            middle.push_back(Middle { closed, on_disk: live.on_disk() });
+            middle.push_back(Middle { closed, end, on_disk: live.on_disk() });
         }
     }
     Ok((oldest, middle))
 }
 
-fn count_lost(newest: &mut Live, catalog: &[Closed], first_seq: u64) -> Result<(), StorageError> {
-    let mut meta = newest.meta.clone();
-    if let Some(closed) = catalog.iter().find(|closed| closed.first_seq == first_seq) {
-        meta.carried.add(&closed.counts.all_lost());
-    }
-    meta.folded_through = first_seq;
-    newest.note(meta)?;
-    newest.sync()
+/// How a generation was opened.
+pub(super) enum Opened {
+    /// As it was left.
+    Whole(Live),
+    /// It was damaged: what could be read is in it, what couldn't is counted as corrupt.
+    Mended(Live),
 }
 
-/// Opens one generation; `None` when it is damaged beyond opening and was moved aside.
+impl Opened {
+    pub(super) fn live(self) -> Live {
+        match self {
+            Self::Whole(live) | Self::Mended(live) => live,
+        }
+    }
+}
+
+/// Opens the generation from `first_seq` to `end` (exclusive; `None` for the newest, of which nobody
+/// else knows it). A damaged one is mended first.
 pub(super) fn open_generation(
     directory: &Path,
-    path: &Path,
     first_seq: u64,
-) -> Result<Option<Live>, StorageError> {
-    match Live::open(path, first_seq) {
-        Ok(live) => Ok(Some(live)),
-        Err(StorageError::Damaged(what)) => {
-            let aside = quarantine(directory, path)?;
-            tracing::error!(generation = first_seq, what, aside = %aside.display(), "moved a damaged generation aside");
-            Ok(None)
+    end: Option<u64>,
+) -> Result<Opened, StorageError> {
+    let path = generation_path(directory, first_seq);
+    let what = match Live::open(&path, first_seq) {
+        // A quiet open isn't believed: the successor's name tells how far it must reach.
+        Ok(live) if end.is_none_or(|end| live.meta.next_seq == end) => {
+            return Ok(Opened::Whole(live));
         }
-        Err(error) => Err(error),
+        Ok(_) => "its last entries are missing".to_owned(),
+        Err(StorageError::Damaged(what)) => what,
+        Err(error) => return Err(error),
+    };
+    mend(directory, first_seq, end)?;
+    let live = Live::open(&path, first_seq)?;
+    let Counts { samples, ledger, .. } = live.counts();
+    let lost = ledger.dropped.corrupt;
+    tracing::error!(
+        generation = first_seq,
+        what,
+        salvaged = samples,
+        lost,
+        "mended a damaged part of the queue"
+    );
+    Ok(Opened::Mended(live))
+}
+
+/// Puts a generation with what can still be read in the place of a damaged one, which goes to the
+/// quarantine. A crash at any point loses nothing: the next opening finishes it or begins anew.
+fn mend(directory: &Path, first_seq: u64, end: Option<u64>) -> Result<(), StorageError> {
+    let mut salvage = Salvage::of(&generation_path(directory, first_seq))?;
+    let base = salvage.meta.clone().unwrap_or_else(|| blank(None, first_seq));
+    salvage.keep(base.head.max(first_seq)..end.unwrap_or(u64::MAX));
+    let last = salvage.ends().map_or(first_seq, |(_, last)| last + 1);
+    let end = end.unwrap_or_else(|| last.max(base.next_seq));
+    let meta = salvage.account(&base, first_seq, end);
+    let unfinished = directory.join(format!("{}{MENDED}{first_seq:020}", live::UNBORN));
+    let empty = Meta {
+        next_seq: first_seq,
+        head: first_seq,
+        left: Ledger::default(),
+        left_bytes: 0,
+        ..meta.clone()
+    };
+    let mut mended = Live::create(&unfinished, &empty, &[])?;
+    mended.fill(salvage.into_values(), meta)?;
+    drop(mended);
+    fs::rename(&unfinished, directory.join(format!("{MENDED}{first_seq:020}")))?;
+    files::sync_directory(directory)?;
+    finish_mending(directory)?;
+    Ok(())
+}
+
+/// Puts generations that were mended whole into their places.
+fn finish_mending(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(MENDED)).map(str::parse);
+        let Some(Ok(first_seq)) = number else { continue };
+        let path = generation_path(directory, first_seq);
+        if path.exists() {
+            quarantine(directory, &path)?;
+        }
+        fs::rename(entry.path(), path)?;
+        files::sync_directory(directory)?;
     }
+    Ok(())
 }
 
 /// Moves `path` to the quarantine, which holds one generation: the last.
-fn quarantine(directory: &Path, path: &Path) -> Result<PathBuf, StorageError> {
+fn quarantine(directory: &Path, path: &Path) -> io::Result<()> {
     let home = directory.join(QUARANTINE);
     if home.exists() {
         fs::remove_dir_all(&home)?;
@@ -203,6 +263,6 @@ fn quarantine(directory: &Path, path: &Path) -> Result<PathBuf, StorageError> {
     files::create_directory(&home)?;
     let aside = home.join(path.file_name().unwrap_or_default());
     fs::rename(path, &aside)?;
-    files::sync_directory(directory)?;
-    Ok(aside)
+    files::sync_directory(&home)?;
+    files::sync_directory(directory)
 }

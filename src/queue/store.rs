@@ -28,6 +28,8 @@ mod room;
 /// A closed generation between the oldest and the newest.
 pub(super) struct Middle {
     pub(super) closed: Closed,
+    /// The sequence number behind its last.
+    pub(super) end: u64,
     pub(super) on_disk: u64,
 }
 

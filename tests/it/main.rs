@@ -9,6 +9,7 @@
 mod config;
 #[cfg(unix)]
 mod daemon;
+mod damage;
 mod delivery;
 mod forwarding;
 mod model;

@@ -9,7 +9,7 @@ use collector::{
 };
 use jiff::Timestamp;
 
-fn options(directory: &Path) -> Options {
+pub(crate) fn options(directory: &Path) -> Options {
     Options {
         directory: directory.to_owned(),
         max_bytes: 100_000_000,
@@ -20,7 +20,7 @@ fn options(directory: &Path) -> Options {
     }
 }
 
-fn open(options: Options) -> Queue {
+pub(crate) fn open(options: Options) -> Queue {
     queue::open(options, Some("a machine"), Arc::new(SystemClock), Duration::from_secs(5)).unwrap()
 }
 
@@ -37,14 +37,14 @@ fn sample(number: u32, size: usize) -> Sample {
     }
 }
 
-fn numbers(entries: &[Entry]) -> Vec<u32> {
+pub(crate) fn numbers(entries: &[Entry]) -> Vec<u32> {
     entries
         .iter()
         .map(|entry| entry.sample.origin.host.split(':').next().unwrap().parse().unwrap())
         .collect()
 }
 
-async fn put(queue: &Queue, numbers: std::ops::Range<u32>, size: usize) {
+pub(crate) async fn put(queue: &Queue, numbers: std::ops::Range<u32>, size: usize) {
     let samples = numbers.map(|number| sample(number, size)).collect();
     let _counted = queue.producer.enqueue(samples).await.unwrap();
 }
@@ -61,7 +61,7 @@ async fn drain(queue: &mut Queue) -> Vec<u32> {
     }
 }
 
-fn assert_balanced(queue: &Queue) {
+pub(crate) fn assert_balanced(queue: &Queue) {
     let stats = queue.stats.borrow();
     let ledger = stats.ledger;
     let sum =

@@ -9,7 +9,7 @@ use crate::queue::{
     generation::{MAX_COMMIT, StorageError},
     live::Live,
     meta::{Closed, Counts},
-    recovery,
+    recovery::{self, Opened},
 };
 
 /// What the database files may grow by before the next look at the cap: two segments.
@@ -98,27 +98,15 @@ impl Store {
 
     /// Opens the next generation behind the one that went.
     fn open_next(&mut self) -> Result<(), StorageError> {
-        while let Some(Middle { closed, .. }) = self.middle.pop_front() {
-            let path = recovery::generation_path(&self.options.directory, closed.first_seq);
-            let opened =
-                recovery::open_generation(&self.options.directory, &path, closed.first_seq)?;
-            if opened.is_some() {
-                self.oldest = opened;
-                return Ok(());
-            }
-            self.count_lost(&closed)?;
+        let Some(Middle { closed, end, .. }) = self.middle.pop_front() else { return Ok(()) };
+        let opened =
+            recovery::open_generation(&self.options.directory, closed.first_seq, Some(end))?;
+        if matches!(opened, Opened::Mended(_)) {
+            self.note_drop();
             self.measure_rest();
         }
+        self.oldest = Some(opened.live());
         Ok(())
-    }
-
-    fn count_lost(&mut self, closed: &Closed) -> Result<(), StorageError> {
-        let mut meta = self.newest.meta.clone();
-        meta.carried.add(&closed.counts.all_lost());
-        meta.dropped_at = Some(self.clock.now().as_microsecond());
-        meta.folded_through = closed.first_seq;
-        self.newest.note(meta)?;
-        self.newest.sync()
     }
 
     /// Closes the newest generation and begins another.
@@ -135,7 +123,8 @@ impl Store {
         let old = std::mem::replace(&mut self.newest, new);
         if self.oldest.is_some() {
             let on_disk = old.on_disk();
-            self.middle.push_back(Middle { closed, on_disk });
+            let end = self.newest.first_seq;
+            self.middle.push_back(Middle { closed, end, on_disk });
         } else {
             self.oldest = Some(old);
         }

@@ -1,0 +1,153 @@
+//! What can still be read of a damaged database: its frames and its meta record, found in the raw
+//! bytes of its file without the database. It believes nothing that a checksum doesn't confirm, and
+//! panics on no bytes.
+
+use std::{collections::BTreeMap, fs, ops::Range, path::Path};
+
+use super::{
+    Ledger,
+    commit::Value,
+    generation::StorageError,
+    meta::Meta,
+    record::{self, DecodeError, MAGIC, MAX_VALUE, SEAL},
+};
+
+/// The frames of one record, in order.
+type Frames = Vec<Vec<u8>>;
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Salvage {
+    /// Whole records by sequence number.
+    records: BTreeMap<u64, Found>,
+    /// The last meta record.
+    pub(super) meta: Option<Meta>,
+}
+
+struct Found {
+    frames: Frames,
+    bytes: u64,
+    running_total: u64,
+}
+
+impl Salvage {
+    /// Searches the database file of a generation. Bounded by the file, which the queue bounds. What
+    /// a later version wrote is an error, so that it isn't touched.
+    pub(super) fn of(directory: &Path) -> Result<Self, StorageError> {
+        let bytes = match fs::read(directory.join("db")) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Self::in_bytes(&bytes).map_err(StorageError::LaterVersion)
+    }
+
+    /// Searches raw bytes; the error is a later version.
+    fn in_bytes(bytes: &[u8]) -> Result<Self, u8> {
+        let mut parts: BTreeMap<(u64, u16), (u16, u64, Vec<u8>)> = BTreeMap::new();
+        let mut meta: Option<Meta> = None;
+        let mut rest = bytes;
+        while let Some(at) = rest.windows(4).position(|window| window == MAGIC || window == SEAL) {
+            rest = &rest[at..];
+            match record::parse_frame(rest) {
+                Ok(part) => {
+                    let frame = rest[..part.frame_length()].to_vec();
+                    parts.insert((part.seq, part.index), (part.count, part.running_total, frame));
+                    rest = &rest[part.frame_length()..];
+                    continue;
+                }
+                Err(DecodeError::LaterVersion(version)) => return Err(version),
+                Err(DecodeError::Damaged(_)) => {}
+            }
+            if let Ok(found) = record::unseal::<Meta>(rest)
+                && meta.as_ref().is_none_or(|last| age(last) <= age(&found))
+            {
+                meta = Some(found);
+            }
+            rest = &rest[1..];
+        }
+        Ok(Self { records: whole(parts), meta })
+    }
+
+    /// Keeps the records of `seqs` that hadn't left.
+    pub(super) fn keep(&mut self, seqs: Range<u64>) {
+        self.records.retain(|seq, _| seqs.contains(seq));
+    }
+
+    /// The sequence numbers of the first and the last record.
+    pub(super) fn ends(&self) -> Option<(u64, u64)> {
+        Some((*self.records.first_key_value()?.0, *self.records.last_key_value()?.0))
+    }
+
+    /// Payload bytes that were ever queued, before the first record and with the last.
+    fn totals(&self) -> Option<(u64, u64)> {
+        let (first, last) = (self.records.values().next()?, self.records.values().next_back()?);
+        Some((first.running_total.saturating_sub(first.bytes), last.running_total))
+    }
+
+    /// The meta record of a generation from `first_seq` to `end` that holds the records and nothing
+    /// else: what isn't accounted for is counted as corrupt.
+    pub(super) fn account(&self, base: &Meta, first_seq: u64, end: u64) -> Meta {
+        let mut meta = base.clone();
+        let (base_total, running_total) =
+            self.totals().unwrap_or((base.base_total, base.base_total));
+        (meta.base_total, meta.running_total) = (base_total, running_total.max(base_total));
+        let bytes: u64 = self.records.values().map(|found| found.bytes).sum();
+        meta.left_bytes = (meta.running_total - base_total).saturating_sub(bytes);
+        meta.next_seq = end;
+        meta.head = self.ends().map_or(end, |(first, _)| first);
+        let here = self.records.len() as u64;
+        let expected = meta.counts(first_seq).samples;
+        meta.left.dropped.corrupt += expected.saturating_sub(here);
+        take_back(&mut meta.left, here.saturating_sub(expected));
+        meta
+    }
+
+    /// The records as values, in order.
+    pub(super) fn into_values(self) -> Vec<Value> {
+        let mut values: Vec<Value> = Vec::new();
+        for (seq, found) in self.records {
+            for (part, frame) in (0..).zip(found.frames) {
+                match values.last_mut() {
+                    Some((_, value)) if value.len() + frame.len() <= MAX_VALUE => {
+                        value.extend(frame);
+                    }
+                    _ => values.push((record::key(seq, part), frame)),
+                }
+            }
+        }
+        values
+    }
+}
+
+/// Later meta records know of more that came and left.
+fn age(meta: &Meta) -> (u64, u64) {
+    (meta.next_seq, meta.left.acknowledged + meta.left.dead_lettered + meta.left.dropped.total())
+}
+
+/// What came back although it was counted as gone is delivered again.
+fn take_back(left: &mut Ledger, mut surplus: u64) {
+    let dropped = &mut left.dropped;
+    let counts =
+        [&mut left.acknowledged, &mut dropped.expired, &mut dropped.overflow, &mut dropped.corrupt];
+    for count in counts {
+        let back = surplus.min(*count);
+        *count -= back;
+        surplus -= back;
+    }
+}
+
+fn whole(parts: BTreeMap<(u64, u16), (u16, u64, Vec<u8>)>) -> BTreeMap<u64, Found> {
+    let mut records: BTreeMap<u64, (u16, Found)> = BTreeMap::new();
+    for ((seq, index), (count, running_total, frame)) in parts {
+        let found = Found { frames: Vec::new(), bytes: 0, running_total };
+        let (expected, found) = records.entry(seq).or_insert((count, found));
+        if *expected == count && usize::from(index) == found.frames.len() {
+            found.bytes += (frame.len() - record::HEADER) as u64;
+            found.frames.push(frame);
+        }
+    }
+    let whole =
+        records.into_iter().filter(|(_, (count, found))| found.frames.len() == usize::from(*count));
+    whole.map(|(seq, (_, found))| (seq, found)).collect()
+}
