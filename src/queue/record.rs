@@ -244,8 +244,8 @@ impl Assembly {
     }
 }
 
-/// The first bytes of every seal.
-pub const SEAL: [u8; 4] = *b"cQm\x01";
+/// The first bytes of every seal; they begin as [`MAGIC`] does.
+const SEAL: [u8; 4] = *b"cQm\x01";
 
 /// Length of a seal's header.
 const SEAL_HEADER: usize = 13;

@@ -15,7 +15,7 @@ use super::{
     generation::StorageError,
     live::{self, Live},
     meta::{Closed, Counts, Meta},
-    salvage::Salvage,
+    salvage::{self, Salvage},
     store::Middle,
 };
 
@@ -189,10 +189,7 @@ pub(super) fn open_generation(
 ) -> Result<Opened, StorageError> {
     let path = generation_path(directory, first_seq);
     let what = match Live::open(&path, first_seq) {
-        // A quiet open isn't believed: the successor's name tells how far it must reach.
-        Ok(live) if end.is_none_or(|end| live.meta.next_seq == end) => {
-            return Ok(Opened::Whole(live));
-        }
+        Ok(live) if reaches(&live, &path, end)? => return Ok(Opened::Whole(live)),
         Ok(_) => "its last entries are missing".to_owned(),
         Err(StorageError::Damaged(what)) => what,
         Err(error) => return Err(error),
@@ -209,6 +206,15 @@ pub(super) fn open_generation(
         "mended a damaged part of the queue"
     );
     Ok(Opened::Mended(live))
+}
+
+/// Whether a generation that opened reaches as far as it must: a quiet open isn't believed. The
+/// successor's name tells where the others end; of the newest, its own file tells what it held.
+fn reaches(live: &Live, path: &Path, end: Option<u64>) -> Result<bool, StorageError> {
+    match end {
+        Some(end) => Ok(live.meta.next_seq == end),
+        None => Ok(salvage::highest_seq(path)?.is_none_or(|seq| seq < live.meta.next_seq)),
+    }
 }
 
 /// Puts a generation with what can still be read in the place of a damaged one, which goes to the

@@ -2,15 +2,47 @@
 //! bytes of its file without the database. It believes nothing that a checksum doesn't confirm, and
 //! panics on no bytes.
 
-use std::{collections::BTreeMap, fs, ops::Range, path::Path};
+use std::{collections::BTreeMap, fs, io::Read, ops::Range, path::Path};
+
+use memchr::memmem;
 
 use super::{
     Ledger,
     commit::Value,
     generation::StorageError,
     meta::Meta,
-    record::{self, DecodeError, MAGIC, MAX_VALUE, SEAL},
+    record::{self, DecodeError, MAGIC, MAX_VALUE},
 };
+
+/// How [`MAGIC`] and [`SEAL`] begin.
+const COMMON: &[u8] = b"cQ";
+/// What is read of a file at once.
+const CHUNK: usize = 256 << 10;
+
+/// The highest sequence number of a record whose last part stands in a database's file, whatever the
+/// database itself says: it may open quietly without its tail. Reads the file once, in pieces.
+pub(super) fn highest_seq(directory: &Path) -> Result<Option<u64>, StorageError> {
+    let mut file = fs::File::open(directory.join("db"))?;
+    let (mut buffer, mut highest) = (Vec::with_capacity(CHUNK + MAX_VALUE), None);
+    loop {
+        let read = (&mut file).take(CHUNK as u64).read_to_end(&mut buffer)?;
+        // A frame that begins near the end is looked at with the next piece.
+        let end = if read == 0 { buffer.len() } else { buffer.len().saturating_sub(MAX_VALUE) };
+        for at in memmem::find_iter(&buffer, &MAGIC).take_while(|at| *at < end) {
+            match record::parse_frame(&buffer[at..]) {
+                Ok(part) if part.index + 1 == part.count => highest = highest.max(Some(part.seq)),
+                Err(DecodeError::LaterVersion(version)) => {
+                    return Err(StorageError::LaterVersion(version));
+                }
+                Ok(_) | Err(DecodeError::Damaged(_)) => {}
+            }
+        }
+        if read == 0 {
+            return Ok(highest);
+        }
+        buffer.drain(..end);
+    }
+}
 
 /// The frames of one record, in order.
 type Frames = Vec<Vec<u8>>;
@@ -47,7 +79,7 @@ impl Salvage {
         let mut parts: BTreeMap<(u64, u16), (u16, u64, Vec<u8>)> = BTreeMap::new();
         let mut meta: Option<Meta> = None;
         let mut rest = bytes;
-        while let Some(at) = rest.windows(4).position(|window| window == MAGIC || window == SEAL) {
+        while let Some(at) = memmem::find(rest, COMMON) {
             rest = &rest[at..];
             match record::parse_frame(rest) {
                 Ok(part) => {

@@ -270,11 +270,14 @@ impl Store {
             }
             self.note_drop();
             self.leave(&mut window, &gone, Leaves::Expired)?;
-            // A value that is shared with what expired lies under another key now.
-            if self.front.is_some() {
-                let (max_samples, max_bytes) = self.lent_limits;
-                self.lent = self.front_live().scan(max_samples, max_bytes)?;
-            }
+            // What expired can't be settled, and a value that it shared lies under another key now.
+            self.lent = match self.front {
+                Some(_) => {
+                    let (max_samples, max_bytes) = self.lent_limits;
+                    self.front_live().scan(max_samples, max_bytes)?
+                }
+                None => Window::default(),
+            };
         }
         Ok(())
     }
