@@ -143,14 +143,17 @@ fn open_here(config: &Config) -> anyhow::Result<Queue> {
 fn become_owner(directory: &std::path::Path) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;
 
-    use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
+    use nix::unistd::{Gid, Uid, geteuid, setgid, setuid};
 
     let Ok(metadata) = std::fs::metadata(directory) else { return Ok(()) };
     if !geteuid().is_root() || metadata.uid() == 0 {
         return Ok(());
     }
     let (user, group) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
-    let taken = setgroups(&[group]).and_then(|()| setgid(group)).and_then(|()| setuid(user));
+    // macOS keeps a process's groups elsewhere, and they own nothing that is made here.
+    #[cfg(not(target_os = "macos"))]
+    nix::unistd::setgroups(&[group]).context("can't leave root's groups")?;
+    let taken = setgid(group).and_then(|()| setuid(user));
     taken.with_context(|| format!("can't become the owner of {}", directory.display()))
 }
 

@@ -188,13 +188,15 @@ pub(super) fn open_generation(
     end: Option<u64>,
 ) -> Result<Opened, StorageError> {
     let path = generation_path(directory, first_seq);
+    let bytes = salvage::read(&path)?;
     let what = match Live::open(&path, first_seq) {
-        Ok(live) if reaches(&live, &path, end)? => return Ok(Opened::Whole(live)),
+        Ok(live) if reaches(&live, &bytes, end)? => return Ok(Opened::Whole(live)),
         Ok(_) => "its last entries are missing".to_owned(),
         Err(StorageError::Damaged(what)) => what,
         Err(error) => return Err(error),
     };
-    mend(directory, first_seq, end)?;
+    mend(directory, first_seq, end, &bytes)?;
+    drop(bytes);
     let live = Live::open(&path, first_seq)?;
     let Counts { samples, ledger, .. } = live.counts();
     let lost = ledger.dropped.corrupt;
@@ -210,17 +212,22 @@ pub(super) fn open_generation(
 
 /// Whether a generation that opened reaches as far as it must: a quiet open isn't believed. The
 /// successor's name tells where the others end; of the newest, its own file tells what it held.
-fn reaches(live: &Live, path: &Path, end: Option<u64>) -> Result<bool, StorageError> {
+fn reaches(live: &Live, bytes: &[u8], end: Option<u64>) -> Result<bool, StorageError> {
     match end {
         Some(end) => Ok(live.meta.next_seq == end),
-        None => Ok(salvage::highest_seq(path)?.is_none_or(|seq| seq < live.meta.next_seq)),
+        None => Ok(salvage::highest_seq(bytes)?.is_none_or(|seq| seq < live.meta.next_seq)),
     }
 }
 
 /// Puts a generation with what can still be read in the place of a damaged one, which goes to the
 /// quarantine. A crash at any point loses nothing: the next opening finishes it or begins anew.
-fn mend(directory: &Path, first_seq: u64, end: Option<u64>) -> Result<(), StorageError> {
-    let mut salvage = Salvage::of(&generation_path(directory, first_seq))?;
+fn mend(
+    directory: &Path,
+    first_seq: u64,
+    end: Option<u64>,
+    bytes: &[u8],
+) -> Result<(), StorageError> {
+    let mut salvage = Salvage::of(bytes)?;
     let base = salvage.meta.clone().unwrap_or_else(|| blank(None, first_seq));
     salvage.keep(base.head.max(first_seq)..end.unwrap_or(u64::MAX));
     let last = salvage.ends().map_or(first_seq, |(_, last)| last + 1);

@@ -2,7 +2,7 @@
 //! bytes of its file without the database. It believes nothing that a checksum doesn't confirm, and
 //! panics on no bytes.
 
-use std::{collections::BTreeMap, fs, io::Read, ops::Range, path::Path};
+use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 
 use memchr::memmem;
 
@@ -16,32 +16,30 @@ use super::{
 
 /// How [`MAGIC`] and [`SEAL`] begin.
 const COMMON: &[u8] = b"cQ";
-/// What is read of a file at once.
-const CHUNK: usize = 256 << 10;
-
-/// The highest sequence number of a record whose last part stands in a database's file, whatever the
-/// database itself says: it may open quietly without its tail. Reads the file once, in pieces.
-pub(super) fn highest_seq(directory: &Path) -> Result<Option<u64>, StorageError> {
-    let mut file = fs::File::open(directory.join("db"))?;
-    let (mut buffer, mut highest) = (Vec::with_capacity(CHUNK + MAX_VALUE), None);
-    loop {
-        let read = (&mut file).take(CHUNK as u64).read_to_end(&mut buffer)?;
-        // A frame that begins near the end is looked at with the next piece.
-        let end = if read == 0 { buffer.len() } else { buffer.len().saturating_sub(MAX_VALUE) };
-        for at in memmem::find_iter(&buffer, &MAGIC).take_while(|at| *at < end) {
-            match record::parse_frame(&buffer[at..]) {
-                Ok(part) if part.index + 1 == part.count => highest = highest.max(Some(part.seq)),
-                Err(DecodeError::LaterVersion(version)) => {
-                    return Err(StorageError::LaterVersion(version));
-                }
-                Ok(_) | Err(DecodeError::Damaged(_)) => {}
-            }
-        }
-        if read == 0 {
-            return Ok(highest);
-        }
-        buffer.drain(..end);
+/// The bytes of a generation's database as they lie on the disk. To be read before sled opens it: its
+/// opening cuts off what lies behind a damaged stretch. Bounded by the file, which the queue bounds.
+pub(super) fn read(directory: &Path) -> Result<Vec<u8>, StorageError> {
+    match fs::read(directory.join("db")) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// The highest sequence number of a record whose last part stands in `bytes`, whatever the database
+/// itself says: it may open quietly without its tail.
+pub(super) fn highest_seq(bytes: &[u8]) -> Result<Option<u64>, StorageError> {
+    let mut highest = None;
+    for at in memmem::find_iter(bytes, &MAGIC) {
+        match record::parse_frame(&bytes[at..]) {
+            Ok(part) if part.index + 1 == part.count => highest = highest.max(Some(part.seq)),
+            Err(DecodeError::LaterVersion(version)) => {
+                return Err(StorageError::LaterVersion(version));
+            }
+            Ok(_) | Err(DecodeError::Damaged(_)) => {}
+        }
+    }
+    Ok(highest)
 }
 
 /// The frames of one record, in order.
@@ -63,15 +61,10 @@ struct Found {
 }
 
 impl Salvage {
-    /// Searches the database file of a generation. Bounded by the file, which the queue bounds. What
-    /// a later version wrote is an error, so that it isn't touched.
-    pub(super) fn of(directory: &Path) -> Result<Self, StorageError> {
-        let bytes = match fs::read(directory.join("db")) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        Self::in_bytes(&bytes).map_err(StorageError::LaterVersion)
+    /// Searches the bytes of a generation's database. What a later version wrote is an error, so that
+    /// it isn't touched.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, StorageError> {
+        Self::in_bytes(bytes).map_err(StorageError::LaterVersion)
     }
 
     /// Searches raw bytes; the error is a later version.
