@@ -1,5 +1,6 @@
 //! What does it cost to keep a sample? The queue beside a plain append + fdatasync in the same run:
-//! CPU, bytes written, syncs and bytes on disk a record. Counts and ratios, no times of the clock,
+//! CPU, bytes written (handed to the kernel) and bytes on disk a record; `.ci/fsync-count` counts the
+//! syncs. Counts and ratios, no times of the clock,
 //! so that it repeats on a shared machine. `cargo bench --bench queue`; a number as an argument is
 //! the count of records.
 
@@ -97,7 +98,7 @@ impl Usage {
             let line = io.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|value| value.trim().parse().ok()).unwrap_or(0.0)
         };
-        Self { cpu_us: cpu_us(), written: field("write_bytes:") }
+        Self { cpu_us: cpu_us(), written: field("wchar:") }
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Compression, Encoder, Limits, Request, seal};
 use crate::{
     queue::Entry,
-    sample::{Group, Metrics, Sample},
+    sample::{Figures, Group, Sample},
 };
 
 /// The path of the protocol, for a URL that has none.
@@ -114,21 +114,7 @@ impl<'a> Line<'a> {
             tags: &origin.tags,
             interval: interval.as_secs_f64(),
             kind: metrics.group(),
-            metrics: Some(Figures(metrics)),
-        }
-    }
-}
-
-/// The figures without the enum's tag: `kind` says which they are.
-struct Figures<'a>(&'a Metrics);
-
-impl Serialize for Figures<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Metrics::Cpu(figures) => figures.serialize(to),
-            Metrics::Memory(figures) => figures.serialize(to),
-            Metrics::Disk(figures) => figures.serialize(to),
-            Metrics::Network(figures) => figures.serialize(to),
+            metrics: Some(metrics.figures()),
         }
     }
 }
@@ -144,7 +130,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::sample::{Memory, Origin};
+    use crate::sample::{Memory, Metrics, Origin};
 
     const AGENT: Uuid = Uuid::from_u128(0x8e03_978e_40d5_43e8_bc93_6894_a57f_9324);
 
