@@ -1,6 +1,6 @@
-//! How a queue is opened whatever its state: left-overs removed, damaged generations moved to
-//! `quarantine/` and counted, a fresh start at last. It deletes nothing that the queue still holds; of
-//! what was moved aside, the last generation is kept.
+//! How a queue is opened whatever its state: left-overs removed, damaged generations mended from what
+//! can still be read of them, the rest counted. It deletes nothing that the queue still holds; of what
+//! was damaged, the last generation is kept in `quarantine/` as it was.
 
 use std::{
     collections::VecDeque,

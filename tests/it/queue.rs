@@ -185,3 +185,21 @@ fn bytes_below(directory: &Path) -> u64 {
         })
         .sum()
 }
+
+#[tokio::test]
+async fn below_the_floor_of_free_space_the_oldest_give_way_and_the_newest_stays() {
+    let home = tempfile::tempdir().unwrap();
+    // No disk has so much free space: the floor is always missed.
+    let mut queue = open(Options { min_free_bytes: u64::MAX, ..options(home.path()) });
+    for tick in 0..300 {
+        put(&queue, tick * 10..tick * 10 + 10, 1000).await;
+        assert_balanced(&queue);
+    }
+    assert!(queue.stats.borrow().ledger.dropped.overflow > 0);
+    assert!(bytes_below(home.path()) < 4_000_000, "{}", bytes_below(home.path()));
+    let left = drain(&mut queue).await;
+    let expected: Vec<_> = (3000 - u32::try_from(left.len()).unwrap()..3000).collect();
+    assert!(!left.is_empty());
+    assert_eq!(left, expected);
+    assert_balanced(&queue);
+}
