@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Entry,
-    record::{self, Assembly, MAGIC},
+    record::{self, Assembly, MAGIC, Part},
 };
 
 /// An entry with the keys of the values that hold it: the first and how many.
@@ -40,34 +40,31 @@ impl Reading {
         self.keys.push(key);
         let mut rest = value;
         while !rest.is_empty() {
-            if let Some(length) = self.take_frame(rest, expected.take(), index) {
-                rest = &rest[length..];
-            } else {
+            let expected = expected.take();
+            let Ok(part) = record::parse_frame(rest) else {
                 self.note_damage(index);
                 rest = next_frame(rest);
+                continue;
+            };
+            // Of a frame whose checksum is right the end is known, whatever is in it: what looks
+            // like a frame inside is somebody's payload.
+            rest = &rest[part.frame_length()..];
+            let is_expected = expected.is_none_or(|key| key == (part.seq, part.index));
+            if !is_expected || self.take_part(&part, index).is_none() {
+                self.note_damage(index);
             }
         }
     }
 
-    /// Takes the frame at the start of `bytes`; its length, or `None` if it isn't a good one.
-    fn take_frame(
-        &mut self,
-        bytes: &[u8],
-        expected: Option<(u64, u16)>,
-        value: usize,
-    ) -> Option<usize> {
-        let part = record::parse_frame(bytes).ok()?;
-        if expected.is_some_and(|key| key != (part.seq, part.index)) {
-            return None;
-        }
-        let length = part.frame_length();
+    /// Takes the next part of a record; `None` if it isn't one.
+    fn take_part(&mut self, part: &Part<'_>, value: usize) -> Option<()> {
         if part.index == 0 {
             if self.assembly.is_open() {
                 self.note_damage(self.assembly_from);
             }
             self.assembly_from = value;
         }
-        if let Some(done) = self.assembly.push(&part).ok()? {
+        if let Some(done) = self.assembly.push(part).ok()? {
             self.bytes += done.bytes;
             let entry = Entry {
                 seq: done.seq,
@@ -77,7 +74,7 @@ impl Reading {
             };
             self.found.push(Found { entry, first_value: self.assembly_from });
         }
-        Some(length)
+        Some(())
     }
 
     fn note_damage(&mut self, value: usize) {
@@ -92,4 +89,31 @@ fn next_frame(bytes: &[u8]) -> &[u8] {
     let behind = bytes.get(1..).unwrap_or_default();
     let at = behind.windows(MAGIC.len()).position(|window| window == MAGIC);
     at.map_or(&[], |at| &behind[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_inside_of_a_frame_is_no_entry() {
+        let origin = crate::sample::Origin::default();
+        let sample = crate::sample::Sample {
+            timestamp: jiff::Timestamp::UNIX_EPOCH,
+            since_boot: None,
+            origin: Arc::new(origin),
+            interval: std::time::Duration::from_secs(5),
+            metrics: crate::sample::Metrics::Cpu(crate::sample::Cpu::default()),
+        };
+        let payload =
+            record::pack(&record::Record { agent_id: uuid::Uuid::nil(), sample }).unwrap();
+        let (_, inner) = record::frames(6, 600, &payload).next().unwrap();
+        // A payload that isn't a record, as another build might have written it.
+        let (_, outer) = record::frames(7, 700, &inner).next().unwrap();
+        let mut reading = Reading::default();
+        reading.take(record::key(6, 0).to_vec(), &inner);
+        reading.take(record::key(7, 0).to_vec(), &outer);
+        let seqs: Vec<_> = reading.found.iter().map(|found| found.entry.seq).collect();
+        assert_eq!((seqs, reading.damaged), (vec![6], vec![1]));
+    }
 }
