@@ -15,6 +15,9 @@ mod calm;
 mod capacity;
 mod commit;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod live;
 mod lock;

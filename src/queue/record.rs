@@ -245,10 +245,10 @@ impl Assembly {
 }
 
 /// The first bytes of every seal; they begin as [`MAGIC`] does.
-const SEAL: [u8; 4] = *b"cQm\x01";
+pub(super) const SEAL: [u8; 4] = *b"cQm\x01";
 
 /// Length of a seal's header.
-const SEAL_HEADER: usize = 13;
+pub(super) const SEAL_HEADER: usize = 13;
 
 /// Frames a generation's own note (meta record, catalog): magic, version, length, CRC-32, bincode.
 pub fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
