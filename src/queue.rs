@@ -84,6 +84,18 @@ pub struct Entry {
     pub sample: Arc<Sample>,
 }
 
+/// Why the server refused an entry that it was sent alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When.
+    #[serde(with = "crate::sample::unix_micros")]
+    pub at: Timestamp,
+    /// The status of the answer.
+    pub status: u16,
+    /// The beginning of the answer's body, at most 1 KiB, the API key masked.
+    pub answer: String,
+}
+
 /// What is queued and what became of everything that ever was.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stats {
@@ -296,6 +308,18 @@ impl Consumer {
     pub async fn acknowledge(&mut self, entries: &[Entry]) -> Result<u64, QueueError> {
         let seqs = entries.iter().map(|entry| entry.seq).collect();
         self.commands.ask(|reply| owner::Command::Acknowledge { seqs, reply }).await
+    }
+
+    /// Sets aside exactly those of `entries` that were peeked last and weren't dropped since: they
+    /// become dead letters, kept with `refusal`. When it returns, they are on stable storage as
+    /// such. Cancel-safe: a dropped call sets aside all or nothing.
+    pub async fn dead_letter(
+        &mut self,
+        entries: &[Entry],
+        refusal: Refusal,
+    ) -> Result<u64, QueueError> {
+        let seqs = entries.iter().map(|entry| entry.seq).collect();
+        self.commands.ask(|reply| owner::Command::DeadLetter { seqs, refusal, reply }).await
     }
 
     /// Figures that change with every change of the queue: a level, so no wake-up is lost.

@@ -126,16 +126,16 @@ impl Serialize for Figures<'_> {
     }
 }
 
-mod unix_micros {
+pub(crate) mod unix_micros {
     //! A timestamp as microseconds since the epoch: eight bytes at most on disk.
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_i64(at.as_microsecond())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
         Timestamp::from_microsecond(i64::deserialize(from)?).map_err(D::Error::custom)
     }
 }

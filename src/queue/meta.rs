@@ -59,6 +59,8 @@ pub(super) struct Closed {
 pub(super) enum Leaves {
     /// The server has them.
     Acknowledged,
+    /// The server refused them alone.
+    DeadLettered,
     /// Older than `max_age`.
     Expired,
 }
@@ -89,6 +91,7 @@ impl Meta {
         self.left_bytes += bytes;
         match why {
             Leaves::Acknowledged => self.left.acknowledged += samples,
+            Leaves::DeadLettered => self.left.dead_lettered += samples,
             Leaves::Expired => self.left.dropped.expired += samples,
         }
     }

@@ -15,8 +15,8 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::{
-    Enqueued, Entry, OpenError, Options, QueueError, Reply, Stats, files, generation::StorageError,
-    lock::Lock, recovery, store::Store,
+    Enqueued, Entry, OpenError, Options, QueueError, Refusal, Reply, Stats, files,
+    generation::StorageError, lock::Lock, recovery, store::Store,
 };
 use crate::{clock::Clock, sample::Sample};
 
@@ -32,6 +32,7 @@ pub(super) enum Command {
     Enqueue { samples: Vec<Sample>, reply: Reply<Enqueued> },
     Peek { max_samples: usize, max_bytes: u64, reply: Reply<Vec<Entry>> },
     Acknowledge { seqs: Vec<u64>, reply: Reply<u64> },
+    DeadLetter { seqs: Vec<u64>, refusal: Refusal, reply: Reply<u64> },
     Close,
 }
 
@@ -156,6 +157,10 @@ impl Work {
                 }
                 Command::Acknowledge { seqs, reply } => {
                     let settled = self.with(|store| store.settle(&seqs));
+                    answer(reply, settled);
+                }
+                Command::DeadLetter { seqs, refusal, reply } => {
+                    let settled = self.with(|store| store.set_aside(&seqs, &refusal));
                     answer(reply, settled);
                 }
                 Command::Close => break,

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use jiff::Timestamp;
 
 use super::{
-    Depth, Entry, Ledger, Options, Stats, Sync,
+    Depth, Entry, Ledger, Options, Refusal, Stats, Sync,
     capacity::{self, Rate},
     commit::Commit,
     files,
@@ -231,6 +231,20 @@ impl Store {
         self.lent = window;
         result?;
         self.shrink()?;
+        Ok(gone.len() as u64)
+    }
+
+    /// Sets those of `seqs` (ascending) aside that were peeked and are still there.
+    pub(super) fn set_aside(
+        &mut self,
+        seqs: &[u64],
+        _refusal: &Refusal,
+    ) -> Result<u64, StorageError> {
+        let mut window = std::mem::take(&mut self.lent);
+        let gone = window.present(seqs);
+        let result = self.leave(&mut window, &gone, Leaves::DeadLettered);
+        self.lent = window;
+        result?;
         Ok(gone.len() as u64)
     }
 

@@ -8,7 +8,10 @@ use std::{
 
 use collector::queue::{Options, Queue};
 
-use crate::queue::{assert_balanced, numbers, open, options, put};
+use crate::{
+    queue::{assert_balanced, numbers, open, options, put},
+    support::copy_tree,
+};
 
 /// Samples in a queue before it is damaged, in several generations.
 const SAMPLES: u32 = 3000;
@@ -138,17 +141,4 @@ fn databases(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
     files.sort();
     files
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

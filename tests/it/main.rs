@@ -11,6 +11,7 @@ mod config;
 mod daemon;
 mod damage;
 mod delivery;
+mod fixtures;
 mod forwarding;
 mod model;
 mod queue;

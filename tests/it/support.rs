@@ -7,7 +7,9 @@ pub(crate) mod process;
 pub(crate) mod server;
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -185,6 +187,19 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
             seen.header("content-length").map_or(0, |length| length.parse().unwrap());
         if bytes.len() >= end + 4 + length {
             return Some((seen.head, bytes.split_off(end + 4)));
+        }
+    }
+}
+
+/// Copies a directory with all below it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
         }
     }
 }

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::support::copy_tree;
+
 /// What of the changes since the last sync a power cut takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loses {
@@ -19,19 +21,6 @@ pub(super) enum Loses {
     OldestFile,
 }
 
-/// Copies a directory with all below it.
-pub(super) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
 /// Makes `left`, a copy of the directory as the kernel has it, what a power cut leaves when
 /// `synced` is a copy of the directory at the last sync.
 pub(super) fn cut_power(left: &Path, synced: &Path, loses: Loses) {
@@ -39,18 +28,18 @@ pub(super) fn cut_power(left: &Path, synced: &Path, loses: Loses) {
     match loses {
         Loses::AllSinceTheSync => {
             fs::remove_dir_all(left).unwrap();
-            copy(synced, left);
+            copy_tree(synced, left);
         }
         Loses::RemovalsOfDirectories => {
             for name in generations(synced).iter().filter(|name| !left.join(name).exists()) {
-                copy(&synced.join(name), &left.join(name));
+                copy_tree(&synced.join(name), &left.join(name));
             }
         }
         Loses::OldestFile => {
             for name in generations(synced).into_iter().filter(|name| Some(name) != newest.as_ref())
             {
                 remove(&left.join(&name));
-                copy(&synced.join(&name), &left.join(&name));
+                copy_tree(&synced.join(&name), &left.join(&name));
             }
         }
     }

@@ -17,6 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, time::timeout};
 
+use crate::support::copy_tree;
+
 use super::{
     crash::{self, Loses},
     plan::{Setting, Step},
@@ -149,7 +151,7 @@ impl World {
     fn kill(&mut self) {
         let left = self.directory();
         self.lives += 1;
-        crash::copy(&left, &self.directory());
+        copy_tree(&left, &self.directory());
         self.queue = None;
         std::fs::remove_dir_all(left).unwrap();
         self.begin();
@@ -160,13 +162,13 @@ impl World {
     fn cut_power(&mut self, loses: Loses, mask: u64) {
         self.enqueue(&[300]);
         let synced = self.home.path().join("synced");
-        crash::copy(&self.directory(), &synced);
+        copy_tree(&self.directory(), &synced);
         let then = self.list.clone();
         self.peek(40, 1 << 20);
         self.acknowledge_some(mask);
         let directory = self.directory();
         self.lives += 1;
-        crash::copy(&directory, &self.directory());
+        copy_tree(&directory, &self.directory());
         self.queue = None;
         crash::cut_power(&self.directory(), &synced, loses);
         for gone in [directory, synced] {
