@@ -1,15 +1,7 @@
 //! The composition root: builds the parts, spawns the long-lived tasks, waits, and shuts down in
 //! order. Nothing below it sees the whole configuration.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::lookup_host,
@@ -29,9 +21,8 @@ use crate::{
         flush::{self, Outcome, Progress},
     },
     host,
-    queue::{self, Consumer, OpenError, Owner, Producer, Queue, QueueError, Stats},
+    queue::{self, Consumer, OpenError, Owner, Producer, Queue, Stats},
     receiver::{self, Receiver},
-    sample::Sample,
     sampler,
     transport::http::{ApiKey, BuildError, HttpTransport},
 };
@@ -218,12 +209,8 @@ impl Tasks {
         let origin = Arc::new(host::origin(&config.hostname, config.tags.clone()));
         let collector = Collector::new(&config.collect, samplers, origin, SystemClock);
         self.spawn("collect", async move {
-            let sink = Arc::new(Sink { producer, failing: AtomicBool::new(false) });
-            let take = |samples| {
-                let sink = Arc::clone(&sink);
-                async move { sink.take(samples).await }
-            };
-            collector.run(take, stopped).await;
+            // Whatever the disk does, it takes them at once, and tells of what it can't keep.
+            collector.run(|samples| producer.offer(samples), stopped).await;
         });
     }
 
@@ -281,36 +268,4 @@ fn name(ended: Result<&'static str, JoinError>) -> &'static str {
         tracing::error!(%error, critical = true, "a task panicked");
         "that panicked"
     })
-}
-
-/// Where ticks go: the queue. Says once that it refuses, and once that it takes again.
-struct Sink {
-    producer: Producer,
-    failing: AtomicBool,
-}
-
-impl Sink {
-    async fn take(&self, samples: Vec<Sample>) {
-        let count = samples.len();
-        match self.producer.enqueue(samples).await {
-            Ok(done) => {
-                if self.failing.swap(false, Relaxed) {
-                    tracing::warn!("samples are queued again");
-                }
-                if done.refused > 0 || done.evicted > 0 {
-                    tracing::debug!(
-                        refused = done.refused,
-                        evicted = done.evicted,
-                        "the queue is full"
-                    );
-                }
-            }
-            Err(QueueError::Closed) => {}
-            Err(error) => {
-                if !self.failing.swap(true, Relaxed) {
-                    tracing::error!(%error, samples = count, "samples can't be queued and are lost");
-                }
-            }
-        }
-    }
 }

@@ -132,6 +132,7 @@ pub fn main() -> ExitCode {
 fn hide_guarded_panics() {
     let shown = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        crate::queue::note_panic();
         if !crate::queue::is_guarded() {
             shown(panic);
         }

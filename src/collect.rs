@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -32,9 +32,6 @@ use schedule::Schedule;
 /// Samples that are due together share one commit if they arrive within this time.
 pub const GATHER: Duration = Duration::from_millis(50);
 
-/// Commits that may wait for a slow sink; while all are taken, ticks are missed.
-const WAITING_COMMITS: usize = 32;
-
 /// Which groups are sampled, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -49,7 +46,7 @@ pub struct Summary {
     pub samples: u64,
     /// Readings that failed.
     pub failed: u64,
-    /// Ticks without a reading: the machine slept, the sampler or the sink was busy.
+    /// Ticks without a reading: the machine slept, or the sampler was busy.
     pub missed: u64,
 }
 
@@ -105,26 +102,15 @@ impl Collector {
     }
 
     /// Samples until `shutdown` turns true or its sender is gone; every tick's samples go to
-    /// `sink` in one call, calls one after the other.
+    /// `sink` in one call. It must not block.
     ///
-    /// The first tick is at once, the others at multiples of each interval from there. Neither a
-    /// sampler nor a sink that hangs delays another group's sample: a busy group misses its tick,
-    /// and so do all when the sink is far behind. At shutdown it starts nothing more and returns
-    /// when the sink has taken every sample that was finished by then. A sampler that hangs still
-    /// occupies its thread, so the runtime must be shut down with a timeout.
-    pub async fn run<F: Future<Output = ()>>(
-        self,
-        sink: impl FnMut(Vec<Sample>) -> F,
-        shutdown: watch::Receiver<bool>,
-    ) -> Summary {
-        let (commits, waiting) = mpsc::channel(WAITING_COMMITS);
-        let (summary, ()) = tokio::join!(self.collect(commits, shutdown), hand_over(waiting, sink));
-        summary
-    }
-
-    async fn collect(
+    /// The first tick is at once, the others at multiples of each interval from there. A sampler
+    /// that hangs delays no other group's sample: a busy group misses its tick. At shutdown it
+    /// starts nothing more and hands over every sample that was finished by then. A sampler that
+    /// hangs still occupies its thread, so the runtime must be shut down with a timeout.
+    pub async fn run(
         mut self,
-        commits: mpsc::Sender<Vec<Sample>>,
+        mut sink: impl FnMut(Vec<Sample>),
         mut shutdown: watch::Receiver<bool>,
     ) -> Summary {
         self.schedule.start(Instant::now());
@@ -137,29 +123,30 @@ impl Collector {
                     Ok(job) => self.finish(&job),
                     Err(error) => error!(%error, "a sampling job ended early"),
                 },
-                Ok(commit) = commits.reserve(), if self.commit_due() => {
-                    self.summary.samples += self.gathered.len() as u64;
-                    commit.send(std::mem::take(&mut self.gathered));
-                    self.gather_until = None;
-                }
             }
             self.rescue_late(Instant::now());
-            self.tick(Instant::now(), commits.capacity() > 0);
+            self.tick(Instant::now());
+            if self.commit_due() {
+                sink(self.commit());
+            }
         }
         self.take_what_is_done();
-        self.summary.samples += self.gathered.len() as u64;
         if !self.gathered.is_empty() {
-            // Fails only when the sink is gone, and with it the reason to go on.
-            let _gone = commits.send(self.gathered).await;
+            sink(self.commit());
         }
         self.summary
+    }
+
+    fn commit(&mut self) -> Vec<Sample> {
+        self.summary.samples += self.gathered.len() as u64;
+        self.gather_until = None;
+        std::mem::take(&mut self.gathered)
     }
 
     /// When there is something to do even if no job ends.
     fn next_event(&self) -> Instant {
         let late = self.fresh.iter().map(|(late_at, _)| *late_at);
-        let gathered = self.gather_until.into_iter().filter(|_| !self.commit_due());
-        late.chain(gathered).fold(self.schedule.next(), Instant::min)
+        late.chain(self.gather_until).fold(self.schedule.next(), Instant::min)
     }
 
     fn commit_due(&self) -> bool {
@@ -168,10 +155,10 @@ impl Collector {
     }
 
     /// Starts a job for the groups that are due and at home.
-    fn tick(&mut self, now: Instant, sink_keeps_up: bool) {
+    fn tick(&mut self, now: Instant) {
         let mut work = Vec::new();
         for (group, skipped) in self.schedule.due(now) {
-            let sampler = if sink_keeps_up { self.idle.remove(&group) } else { None };
+            let sampler = self.idle.remove(&group);
             let missed = skipped + u64::from(sampler.is_none());
             self.summary.missed += missed;
             if let Some(health) = self.health.get_mut(&group) {
@@ -238,15 +225,6 @@ impl Collector {
         while let Some(Ok(job)) = self.jobs.try_join_next() {
             self.take_outcomes(job.take().done);
         }
-    }
-}
-
-async fn hand_over<F: Future<Output = ()>>(
-    mut waiting: mpsc::Receiver<Vec<Sample>>,
-    mut sink: impl FnMut(Vec<Sample>) -> F,
-) {
-    while let Some(samples) = waiting.recv().await {
-        sink(samples).await;
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Report {
     pub ledger: queue::Ledger,
     /// When something was dropped last.
     pub last_dropped: Option<jiff::Timestamp>,
+    /// How the queue's disk does.
+    pub storage: queue::Storage,
     /// What the forwarder is doing.
     pub forwarder: forward::Status,
 }
@@ -55,6 +57,7 @@ impl Report {
             queue: stats.queue.clone(),
             ledger: stats.ledger,
             last_dropped: stats.last_dropped,
+            storage: stats.storage.clone(),
             forwarder,
         }
     }

@@ -11,10 +11,13 @@ use uuid::Uuid;
 
 use crate::{clock::Clock, sample::Sample};
 
+mod ballast;
 mod calm;
 mod capacity;
 mod commit;
+mod dead;
 mod files;
+mod format;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -26,12 +29,16 @@ mod owner;
 mod reading;
 pub mod record;
 mod recovery;
+mod ring;
 mod salvage;
 mod store;
+mod tail;
+mod trouble;
 mod window;
+mod work;
 
 pub use capacity::DISK_PERCENT;
-pub use generation::{StorageError, is_guarded};
+pub use generation::{StorageError, is_guarded, note_panic};
 pub use lock::LockError;
 pub use owner::Owner;
 
@@ -107,6 +114,30 @@ pub struct Stats {
     pub ledger: Ledger,
     /// When something was dropped last.
     pub last_dropped: Option<Timestamp>,
+    /// How the disk does.
+    pub storage: Storage,
+}
+
+/// How the queue's disk does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Storage {
+    /// What it refuses now; `None` while it works.
+    pub error: Option<String>,
+    /// Since when it refuses.
+    pub since: Option<Timestamp>,
+    /// Samples that wait in memory until it takes them: a crash loses these.
+    pub waiting: u64,
+}
+
+/// An entry that was set aside, with why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The entry, with its own sequence number.
+    pub entry: Entry,
+    /// What the server said.
+    pub refusal: Refusal,
+    /// It was asked to be sent again and waits for that, counted as queued.
+    pub retrying: bool,
 }
 
 /// What is queued now.
@@ -151,7 +182,7 @@ pub struct Ledger {
 /// Samples lost, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dropped {
-    /// The cap or the free-space floor.
+    /// The cap, the free-space floor, or the bound on what waits in memory.
     pub overflow: u64,
     /// Older than `max_age`.
     pub expired: u64,
@@ -167,6 +198,13 @@ impl Dropped {
     pub fn total(&self) -> u64 {
         self.overflow + self.expired + self.corrupt + self.purged
     }
+
+    fn add(&mut self, other: &Self) {
+        self.overflow += other.overflow;
+        self.expired += other.expired;
+        self.corrupt += other.corrupt;
+        self.purged += other.purged;
+    }
 }
 
 impl Ledger {
@@ -174,11 +212,18 @@ impl Ledger {
         self.enqueued += other.enqueued;
         self.acknowledged += other.acknowledged;
         self.dead_lettered += other.dead_lettered;
-        self.dropped.overflow += other.dropped.overflow;
-        self.dropped.expired += other.dropped.expired;
-        self.dropped.corrupt += other.dropped.corrupt;
-        self.dropped.purged += other.dropped.purged;
+        self.dropped.add(&other.dropped);
     }
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// All of them.
+    All,
+    /// Those with these sequence numbers.
+    Seqs(Vec<u64>),
 }
 
 /// Why the queue couldn't be opened.
@@ -221,7 +266,7 @@ pub enum QueueError {
 
 /// What became of the samples of one enqueue.
 #[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Enqueued {
     /// Samples that were refused because the queue is full, counted as dropped.
     pub refused: u64,
@@ -254,8 +299,9 @@ pub fn open(
     patience: Duration,
 ) -> Result<Queue, OpenError> {
     let machine = machine_id.map(|id| Uuid::new_v5(&MACHINE_NAMESPACE, id.as_bytes()));
-    let (commands, owner, stats) = owner::start(options, machine, clock, patience)?;
-    let producer = Producer { commands: commands.clone() };
+    let owner::Started { commands, ring, owner, stats } =
+        owner::start(options, machine, clock, patience)?;
+    let producer = Producer { ring, commands: commands.clone() };
     let consumer = Consumer { commands, stats: stats.clone() };
     Ok(Queue { producer, consumer, stats, owner })
 }
@@ -269,18 +315,38 @@ pub fn exists(directory: &std::path::Path) -> bool {
 const MACHINE_NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2a0e_9d5b_4c37_8a41_52e3_b7d0_c9f4);
 
 /// Puts samples into the queue, and can do nothing else.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Producer {
+    ring: Arc<ring::Ring>,
     commands: owner::Commands,
 }
 
 impl Producer {
-    /// Appends the samples of one tick in one durable commit.
+    /// Hands the samples of one tick over, to be appended in one durable commit. It never waits for
+    /// the disk: while that hangs or refuses, samples wait in memory, about 2 MiB of them; beyond
+    /// that they are dropped as the overflow policy says, and counted.
+    pub fn offer(&self, samples: Vec<Sample>) {
+        drop(self.enqueue(samples));
+    }
+
+    /// Hands the samples of one tick over, as [`Self::offer`] does, when it is called. The future
+    /// is ready when they are durable or were dropped, however long the disk takes.
     ///
     /// When it returns `Ok`, every sample that isn't counted as refused survives a `kill -9`, and
-    /// with [`Sync::Always`] a power cut. Cancel-safe: a dropped call enqueues all or nothing.
-    pub async fn enqueue(&self, samples: Vec<Sample>) -> Result<Enqueued, QueueError> {
-        self.commands.ask(|reply| owner::Command::Enqueue { samples, reply }).await
+    /// with [`Sync::Always`] a power cut. Cancel-safe: what was handed over stays so.
+    pub fn enqueue(
+        &self,
+        samples: Vec<Sample>,
+    ) -> impl Future<Output = Result<Enqueued, QueueError>> + Send + use<> {
+        let answer = self.ring.push(samples);
+        self.commands.wake();
+        async { answer.await.unwrap_or(Err(QueueError::Closed)) }
+    }
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").finish_non_exhaustive()
     }
 }
 

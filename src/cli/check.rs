@@ -23,7 +23,7 @@ pub fn check(
     let (samples, _) = sample::take(&super::sample_options(config.clone()));
     let sample_bytes = |group| {
         let of_group = samples.iter().find(|sample| sample.metrics.group() == group);
-        of_group.map_or(0, |sample| queue::record::size(sample.clone()))
+        of_group.map_or(0, queue::record::size)
     };
     print(config, sample_bytes, out).context("can't print the configuration")?;
     let Some(connect) = connect else { return Ok(()) };

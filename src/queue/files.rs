@@ -93,3 +93,57 @@ pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
     };
     disks.iter().filter(fits).map(sysinfo::Disk::available_space).next()
 }
+
+/// Writes all of `bytes` at `offset`, without moving a cursor that others may use.
+#[cfg(unix)]
+pub(super) fn write_at(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+/// Writes all of `bytes` at `offset`.
+#[cfg(windows)]
+pub(super) fn write_at(file: &fs::File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !bytes.is_empty() {
+        let written = file.seek_write(bytes, offset)?;
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+/// Fills `bytes` from `offset` on; less than all is an error.
+#[cfg(unix)]
+pub(super) fn read_at(file: &fs::File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+/// Fills `bytes` from `offset` on; less than all is an error.
+#[cfg(windows)]
+pub(super) fn read_at(file: &fs::File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !bytes.is_empty() {
+        match file.seek_read(bytes, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = &mut bytes[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `path` still names the open `file`.
+#[cfg(unix)]
+pub(super) fn is_at(file: &fs::File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(named)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
+}
+
+/// Windows: a file that is open can't be removed or renamed away by others.
+#[cfg(not(unix))]
+pub(super) fn is_at(_file: &fs::File, path: &Path) -> bool {
+    path.exists()
+}

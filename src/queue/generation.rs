@@ -10,6 +10,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,6 +27,8 @@ const SEGMENT: usize = 512 << 10;
 const CACHE: u64 = 4 << 20;
 /// Dropping a handle doesn't wait for sled's pool, which may hold the file's lock a little longer.
 const REOPEN_PATIENCE: Duration = Duration::from_millis(500);
+/// A generation opens in milliseconds; on a disk that takes seconds for a sync, in some of those.
+const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Why the database didn't do what it was told. A variant is a reaction of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +36,10 @@ pub enum StorageError {
     /// The operating system refused: the disk is full or failing. Drop the handle and reopen.
     #[error("the disk refused: {0}")]
     Io(io::Error),
+    /// The operating system couldn't force what was written to the disk: what it shows of that may
+    /// not be there. Drop the handle, and write anew what isn't known to be safe.
+    #[error("the disk didn't confirm what was written: {0}")]
+    Sync(io::Error),
     /// What is on disk isn't what was written: quarantine and salvage.
     #[error("the database is damaged: {0}")]
     Damaged(String),
@@ -90,11 +100,11 @@ impl Generation {
     fn open(directory: &Path) -> Result<Self, StorageError> {
         remove_snapshots(directory, |name| name.ends_with(".generating"))?;
         let db = open_patiently(directory).or_else(|error| match error {
-            StorageError::Io(_) | StorageError::LaterVersion(_) => Err(error),
             StorageError::Damaged(_) => {
                 remove_snapshots(directory, |_| true)?;
                 open_patiently(directory)
             }
+            other => Err(other),
         })?;
         for name in ["conf", "db", "blobs"] {
             files::restrict(&directory.join(name))?;
@@ -124,7 +134,12 @@ impl Generation {
     /// Forces all commits to stable storage: one fdatasync. After an error nothing is known of what
     /// reached the disk; drop the handle and don't call this again.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
-        Ok(self.file.sync_data()?)
+        self.file.sync_data().map_err(StorageError::Sync)?;
+        if files::is_at(&self.file, &self.directory.join("db")) {
+            return Ok(());
+        }
+        let gone = format!("{} was removed or replaced", self.directory.display());
+        Err(StorageError::Io(io::Error::new(io::ErrorKind::NotFound, gone)))
     }
 
     /// The value of one key.
@@ -195,6 +210,24 @@ fn apply(db: &sled::Db, mut changes: Vec<Change<'_>>) -> sled::Result<()> {
     db.apply_batch(batch)
 }
 
+/// How many of the database's own threads have panicked: it keeps seven for the whole process.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+/// So many may; then the rest is too few to be trusted with more work.
+const MOST_PANICS: usize = 4;
+
+/// To be called by the process's panic hook: what panics in a thread of the database isn't lost, but
+/// must not happen often.
+pub fn note_panic() {
+    if std::thread::current().name().is_some_and(|name| name.starts_with("sled-io")) {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the database's threads are dying: what they are asked may never be done any more.
+pub(super) fn is_dying() -> bool {
+    PANICS.load(Ordering::Relaxed) >= MOST_PANICS
+}
+
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
@@ -217,10 +250,30 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, Stora
     })
 }
 
+/// Opens the database in a thread of its own, as it may hang (when memory is short, say): then that
+/// thread is left alone, and what it hangs on is damaged for all that we know.
+fn open_in_time(directory: &Path) -> Result<sled::Db, StorageError> {
+    let (done, opened) = sync_channel(1);
+    let config = config(directory);
+    let thread = std::thread::Builder::new().name("queue-open".into()).spawn(move || {
+        // Whoever waited may have given up.
+        done.send(guarded(|| Ok(config.open()?))).ok();
+    })?;
+    match opened.recv_timeout(OPEN_DEADLINE) {
+        Ok(opened) => {
+            // It has nothing left to do, and must be gone before the handle is dropped again.
+            thread.join().ok();
+            opened
+        }
+        Err(RecvTimeoutError::Timeout) => Err(StorageError::Damaged("it doesn't open".into())),
+        Err(RecvTimeoutError::Disconnected) => Err(StorageError::Damaged("it panicked".into())),
+    }
+}
+
 fn open_patiently(directory: &Path) -> Result<sled::Db, StorageError> {
     let deadline = Instant::now() + REOPEN_PATIENCE;
     loop {
-        match guarded(|| Ok(config(directory).open()?)) {
+        match open_in_time(directory) {
             Err(StorageError::Io(error))
                 if error.to_string().contains("could not acquire lock")
                     && Instant::now() < deadline =>

@@ -95,6 +95,16 @@ impl Live {
         Ok(())
     }
 
+    /// Writes `meta` and forgets the catalog, in one durable step: it was found not to hold any more.
+    pub(super) fn forget(&mut self, meta: Meta) -> Result<(), StorageError> {
+        let none: [Closed; 0] = [];
+        let changes =
+            vec![(META_KEY, Some(sealed(&meta)?)), (CATALOG_KEY, Some(sealed(&none.as_slice())?))];
+        self.generation.commit(changes)?;
+        self.meta = meta;
+        self.sync()
+    }
+
     /// The catalog of closed generations before this one.
     pub(super) fn catalog(&self) -> Result<Vec<Closed>, StorageError> {
         unsealed(&self.generation, CATALOG_KEY)
@@ -210,6 +220,51 @@ impl Live {
 
     fn bounds(&self) -> (record::Key, record::Key) {
         (record::key(self.meta.head, 0), record::key(self.meta.next_seq, 0))
+    }
+
+    /// Whether the entry `seq` is in it.
+    pub(super) fn holds(&self, seq: u64) -> Result<bool, StorageError> {
+        let (from, _) = self.bounds();
+        // The value that holds it is the last one that begins at it or before.
+        let Some((_, value)) = self.generation.last(&from, &record::key(seq, u16::MAX))? else {
+            return Ok(false);
+        };
+        let mut rest = &value[..];
+        while let Ok(part) = record::parse_frame(rest) {
+            if part.seq == seq {
+                return Ok(true);
+            }
+            rest = &rest[part.frame_length()..];
+        }
+        Ok(false)
+    }
+
+    /// All values that hold entries, in order: for a generation that is written anew.
+    pub(super) fn values(&self) -> Result<Vec<Value>, StorageError> {
+        let (from, to) = self.bounds();
+        let mut values = Vec::new();
+        for item in self.generation.scan(&from, &to)? {
+            let (key, value) = item?;
+            if let Ok(key) = key.as_slice().try_into() {
+                values.push((key, value.to_vec()));
+            }
+        }
+        Ok(values)
+    }
+
+    /// Counts as corrupt what is missing between the end and `next_seq`; durable when this returns.
+    pub(super) fn lose_tail(
+        &mut self,
+        next_seq: u64,
+        running_total: u64,
+    ) -> Result<(), StorageError> {
+        let mut meta = self.meta.clone();
+        meta.left.dropped.corrupt += next_seq.saturating_sub(meta.next_seq);
+        meta.left_bytes += running_total.saturating_sub(meta.running_total);
+        meta.running_total = running_total.max(meta.running_total);
+        meta.next_seq = next_seq.max(meta.next_seq);
+        self.note(meta)?;
+        self.sync()
     }
 
     /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.

@@ -42,7 +42,7 @@ fn holder(pid: Option<u32>) -> String {
 /// The lock, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -75,9 +75,25 @@ impl Lock {
                 }
             }
         }
-        write_pid(&file, directory).map_err(failed)?;
-        Ok(Self { _file: file })
+        // On a full disk others learn no pid; the lock holds all the same.
+        write_pid(&file, directory).or_else(full).map_err(failed)?;
+        Ok(Self { file })
     }
+}
+
+impl Lock {
+    /// Takes the lock anew if its file was removed or replaced, and with it the directory, perhaps.
+    pub(super) fn keep(&mut self, directory: &Path) -> io::Result<()> {
+        if !files::is_at(&self.file, &directory.join(NAME)) {
+            tracing::error!(directory = %directory.display(), "the queue's directory was removed or replaced");
+            *self = Self::take(directory, Duration::ZERO).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+fn full(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::StorageFull { Ok(()) } else { Err(error) }
 }
 
 /// The pid is inside the lock file.

@@ -57,6 +57,22 @@ pub struct Record {
     pub sample: Sample,
 }
 
+/// A record that is about to be written: packs as [`Record`] does.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RecordRef<'a> {
+    /// See [`Record`].
+    pub agent_id: Uuid,
+    /// See [`Record`].
+    pub sample: &'a Sample,
+}
+
+impl<'a> RecordRef<'a> {
+    /// The record of an entry.
+    pub(super) fn of(entry: &'a super::Entry) -> Self {
+        Self { agent_id: entry.agent_id, sample: &entry.sample }
+    }
+}
+
 /// Why bytes aren't a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -109,10 +125,15 @@ pub fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
 
 /// What a sample takes in the queue, in bytes: its payload and its frames.
 #[must_use]
-pub fn size(sample: Sample) -> u64 {
-    let payload =
-        pack(&Record { agent_id: Uuid::nil(), sample }).map_or(0, |payload| payload.len());
-    (payload + payload.div_ceil(MAX_PART) * HEADER) as u64
+pub fn size(sample: &Sample) -> u64 {
+    let payload = weight(sample);
+    payload + payload.div_ceil(MAX_PART as u64) * HEADER as u64
+}
+
+/// The payload of a sample, in bytes.
+#[must_use]
+pub fn weight(sample: &Sample) -> u64 {
+    codec().serialized_size(&RecordRef { agent_id: Uuid::nil(), sample }).unwrap_or(u64::MAX)
 }
 
 /// Decodes what [`pack`] encoded; bounded in memory, refuses trailing bytes.
@@ -260,6 +281,12 @@ pub fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
     bytes.extend(checksum_of(&payload).to_le_bytes());
     bytes.extend(payload);
     Ok(bytes)
+}
+
+/// Length of the sealed note at the start of `bytes`, which [`unseal`] opened.
+pub(super) fn sealed_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.get(5..9)?.try_into().map(u32::from_le_bytes).ok()?;
+    usize::try_from(length).ok().map(|length| SEAL_HEADER + length)
 }
 
 /// Opens what [`seal`] framed at the start of `bytes`; what follows it is left alone.

@@ -1,6 +1,5 @@
-//! How a queue is opened whatever its state: left-overs removed, damaged generations mended from what
-//! can still be read of them, the rest counted. It deletes nothing that the queue still holds; of what
-//! was damaged, the last generation is kept in `quarantine/` as it was.
+//! How a queue is opened whatever its state: left-overs removed, damaged generations mended, what is
+//! missing counted. It deletes nothing that the queue still holds.
 
 use std::{
     collections::VecDeque,
@@ -11,18 +10,19 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Ledger, files,
+    Ledger, Options, files, format,
     generation::StorageError,
     live::{self, Live},
-    meta::{Closed, Counts, Meta},
-    salvage::{self, Salvage},
-    store::Middle,
+    meta::{Closed, Meta},
+    store::{Memory, Middle},
+    tail::Tail,
 };
 
+mod mend;
+
+pub(super) use mend::{Opened, forget_quarantine, open_generation, renew};
+
 const PREFIX: &str = "gen-";
-const QUARANTINE: &str = "quarantine";
-/// How the name of a generation begins that was mended whole and isn't in its place yet.
-const MENDED: &str = "mended-";
 
 /// The generations of an opened queue.
 pub(super) struct Parts {
@@ -41,23 +41,46 @@ pub(super) fn exists(directory: &Path) -> bool {
     list(directory).is_ok_and(|generations| !generations.is_empty())
 }
 
-/// Opens all that is in `directory`, which exists and is locked. `machine` is the hashed id of this
-/// machine: an agent id that belongs to another one is replaced.
-pub(super) fn open(directory: &Path, machine: Option<Uuid>) -> Result<Parts, StorageError> {
+/// Opens all that is in the queue's directory, which exists and is locked. `machine` is the hashed id
+/// of this machine: an agent id that belongs to another one is replaced. `memory` is what this process
+/// knows of the queue from before.
+pub(super) fn open(
+    options: &Options,
+    machine: Option<Uuid>,
+    memory: Option<&Memory>,
+) -> Result<Parts, StorageError> {
+    let directory = &options.directory;
+    format::check(directory)?;
     remove_unborn(directory)?;
-    finish_mending(directory)?;
+    mend::finish_mending(directory)?;
     let mut found = list(directory)?;
     let mut newest = match found.pop() {
-        None => fresh(directory, machine)?,
-        Some(first_seq) => match open_generation(directory, first_seq, None)? {
+        None => fresh(directory, machine, memory)?,
+        Some(first_seq) => match open_generation(options, first_seq, None)? {
             Opened::Whole(live) => live,
             // Its last entries may be gone: their numbers must not come twice under one agent id.
             Opened::Mended(live) => succeed(directory, live, &mut found)?,
         },
     };
     adopt(&mut newest, machine)?;
-    let (oldest, middle) = open_older(directory, &newest, found)?;
+    if memory.is_none() {
+        reach_tail(directory, &mut newest)?;
+    }
+    let (oldest, middle) = open_older(options, &mut newest, found)?;
     Ok(Parts { newest, oldest, middle })
+}
+
+/// The newest generation may have lost its end, or be gone altogether, and still open as if nothing
+/// was missing: then the mark of how far the queue reached is ahead of it.
+fn reach_tail(directory: &Path, newest: &mut Live) -> Result<(), StorageError> {
+    let reached = Tail::read(directory).unwrap_or_default();
+    let lost = reached.saturating_sub(newest.meta.next_seq);
+    if lost == 0 {
+        return Ok(());
+    }
+    newest.meta.agent_id = Uuid::new_v4();
+    tracing::error!(lost, agent_id = %newest.meta.agent_id, "the end of the queue is gone: new samples get a new agent id");
+    newest.lose_tail(reached, newest.meta.running_total)
 }
 
 /// Removes generations whose creation a crash cut short: nothing was ever confirmed in them.
@@ -84,9 +107,21 @@ fn list(directory: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
-fn fresh(directory: &Path, machine: Option<Uuid>) -> Result<Live, StorageError> {
-    let meta = blank(machine, 1);
-    Live::create(&generation_path(directory, 1), &meta, &[])
+/// An empty queue. If this process knows of one that was here, it is counted as lost and goes on.
+fn fresh(
+    directory: &Path,
+    machine: Option<Uuid>,
+    memory: Option<&Memory>,
+) -> Result<Live, StorageError> {
+    let mut meta = blank(machine, 1);
+    if let Some(memory) = memory {
+        tracing::error!("the queue is gone from its directory; what was queued is lost");
+        let Memory { agent_id, next_seq, running_total, all_lost } = *memory;
+        meta = Meta { agent_id, carried: all_lost, ..blank(machine, next_seq) };
+        (meta.base_total, meta.running_total) = (running_total, running_total);
+    }
+    format::write(directory)?;
+    Live::create(&generation_path(directory, meta.next_seq), &meta, &[])
 }
 
 /// The meta record of a queue that knows nothing of a past.
@@ -139,24 +174,29 @@ fn adopt(newest: &mut Live, machine: Option<Uuid>) -> Result<(), StorageError> {
 }
 
 fn open_older(
-    directory: &Path,
-    newest: &Live,
+    options: &Options,
+    newest: &mut Live,
     found: Vec<u64>,
 ) -> Result<(Option<Live>, VecDeque<Middle>), StorageError> {
+    let directory = &options.directory;
     let catalog = newest.catalog()?;
     let (mut oldest, mut middle) = (None, VecDeque::new());
-    let ends: Vec<_> = found.iter().skip(1).copied().chain([newest.first_seq]).collect();
-    for (first_seq, end) in found.into_iter().zip(ends) {
+    let folded = newest.meta.folded_through;
+    for first_seq in found.iter().filter(|first_seq| **first_seq <= folded) {
+        fs::remove_dir_all(generation_path(directory, *first_seq))?;
+    }
+    let found: Vec<_> = found.into_iter().filter(|first_seq| *first_seq > folded).collect();
+    count_missing(newest, &catalog, &found)?;
+    for (at, first_seq) in found.iter().copied().enumerate() {
+        let end = end_of(&catalog, &found[at + 1..], first_seq, newest.first_seq);
         let path = generation_path(directory, first_seq);
         let closed = catalog.iter().find(|closed| closed.first_seq == first_seq);
-        if first_seq <= newest.meta.folded_through {
-            fs::remove_dir_all(path)?;
-        } else if oldest.is_none() {
-            oldest = Some(open_generation(directory, first_seq, Some(end))?.live());
+        if oldest.is_none() {
+            oldest = Some(open_generation(options, first_seq, Some(end))?.live());
         } else if let Some(closed) = closed {
             middle.push_back(Middle { closed: *closed, end, on_disk: files::tree_on_disk(&path) });
         } else {
-            let live = open_generation(directory, first_seq, Some(end))?.live();
+            let live = open_generation(options, first_seq, Some(end))?.live();
             let closed = Closed { first_seq, counts: live.counts() };
             middle.push_back(Middle { closed, end, on_disk: live.on_disk() });
         }
@@ -164,118 +204,35 @@ fn open_older(
     Ok((oldest, middle))
 }
 
-/// How a generation was opened.
-pub(super) enum Opened {
-    /// As it was left.
-    Whole(Live),
-    /// It was damaged: what could be read is in it, what couldn't is counted as corrupt.
-    Mended(Live),
+/// Where the generation from `first_seq` ends: where the next one began, be that still there or not.
+fn end_of(catalog: &[Closed], later: &[u64], first_seq: u64, newest: u64) -> u64 {
+    let known = catalog.iter().map(|closed| closed.first_seq).chain(later.iter().copied());
+    known.chain([newest]).filter(|begin| *begin > first_seq).min().unwrap_or(newest)
 }
 
-impl Opened {
-    pub(super) fn live(self) -> Live {
-        match self {
-            Self::Whole(live) | Self::Mended(live) => live,
-        }
+/// A generation that was removed by other hands is missed: what the catalog knows to have been in it
+/// is counted as corrupt, and so is what nobody knows of.
+fn count_missing(newest: &mut Live, catalog: &[Closed], found: &[u64]) -> Result<(), StorageError> {
+    let gone = catalog.iter().filter(|closed| {
+        closed.first_seq > newest.meta.folded_through && !found.contains(&closed.first_seq)
+    });
+    let mut meta = newest.meta.clone();
+    for closed in gone {
+        meta.carried.add(&closed.counts.all_lost());
     }
-}
-
-/// Opens the generation from `first_seq` to `end` (exclusive; `None` for the newest, of which nobody
-/// else knows it). A damaged one is mended first.
-pub(super) fn open_generation(
-    directory: &Path,
-    first_seq: u64,
-    end: Option<u64>,
-) -> Result<Opened, StorageError> {
-    let path = generation_path(directory, first_seq);
-    let bytes = salvage::read(&path)?;
-    let what = match Live::open(&path, first_seq) {
-        Ok(live) if reaches(&live, &bytes, end)? => return Ok(Opened::Whole(live)),
-        Ok(_) => "its last entries are missing".to_owned(),
-        Err(StorageError::Damaged(what)) => what,
-        Err(error) => return Err(error),
+    let here = |at: usize| {
+        let first_seq = found[at];
+        end_of(catalog, &found[at + 1..], first_seq, newest.first_seq) - first_seq
     };
-    mend(directory, first_seq, end, &bytes)?;
-    drop(bytes);
-    let live = Live::open(&path, first_seq)?;
-    let Counts { samples, ledger, .. } = live.counts();
-    let lost = ledger.dropped.corrupt;
-    tracing::error!(
-        generation = first_seq,
-        what,
-        salvaged = samples,
-        lost,
-        "mended a damaged part of the queue"
-    );
-    Ok(Opened::Mended(live))
-}
-
-/// Whether a generation that opened reaches as far as it must: a quiet open isn't believed. The
-/// successor's name tells where the others end; of the newest, its own file tells what it held.
-fn reaches(live: &Live, bytes: &[u8], end: Option<u64>) -> Result<bool, StorageError> {
-    match end {
-        Some(end) => Ok(live.meta.next_seq == end),
-        None => Ok(salvage::highest_seq(bytes)?.is_none_or(|seq| seq < live.meta.next_seq)),
+    let here: u64 = (0..found.len()).map(here).sum();
+    let unknown = (newest.first_seq - 1).saturating_sub(meta.carried.enqueued + here);
+    meta.carried.enqueued += unknown;
+    meta.carried.dropped.corrupt += unknown;
+    if meta == newest.meta {
+        return Ok(());
     }
-}
-
-/// Puts a generation with what can still be read in the place of a damaged one, which goes to the
-/// quarantine. A crash at any point loses nothing: the next opening finishes it or begins anew.
-fn mend(
-    directory: &Path,
-    first_seq: u64,
-    end: Option<u64>,
-    bytes: &[u8],
-) -> Result<(), StorageError> {
-    let mut salvage = Salvage::of(bytes)?;
-    let base = salvage.meta.clone().unwrap_or_else(|| blank(None, first_seq));
-    salvage.keep(base.head.max(first_seq)..end.unwrap_or(u64::MAX));
-    let last = salvage.ends().map_or(first_seq, |(_, last)| last + 1);
-    let end = end.unwrap_or_else(|| last.max(base.next_seq));
-    let meta = salvage.account(&base, first_seq, end);
-    let unfinished = directory.join(format!("{}{MENDED}{first_seq:020}", live::UNBORN));
-    let empty = Meta {
-        next_seq: first_seq,
-        head: first_seq,
-        left: Ledger::default(),
-        left_bytes: 0,
-        ..meta.clone()
-    };
-    let mut mended = Live::create(&unfinished, &empty, &[])?;
-    mended.fill(salvage.into_values(), meta)?;
-    drop(mended);
-    fs::rename(&unfinished, directory.join(format!("{MENDED}{first_seq:020}")))?;
-    files::sync_directory(directory)?;
-    finish_mending(directory)?;
-    Ok(())
-}
-
-/// Puts generations that were mended whole into their places.
-fn finish_mending(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(MENDED)).map(str::parse);
-        let Some(Ok(first_seq)) = number else { continue };
-        let path = generation_path(directory, first_seq);
-        if path.exists() {
-            quarantine(directory, &path)?;
-        }
-        fs::rename(entry.path(), path)?;
-        files::sync_directory(directory)?;
-    }
-    Ok(())
-}
-
-/// Moves `path` to the quarantine, which holds one generation: the last.
-fn quarantine(directory: &Path, path: &Path) -> io::Result<()> {
-    let home = directory.join(QUARANTINE);
-    if home.exists() {
-        fs::remove_dir_all(&home)?;
-    }
-    files::create_directory(&home)?;
-    let aside = home.join(path.file_name().unwrap_or_default());
-    fs::rename(path, &aside)?;
-    files::sync_directory(&home)?;
-    files::sync_directory(directory)
+    let lost = meta.carried.dropped.corrupt - newest.meta.carried.dropped.corrupt;
+    tracing::error!(lost, "parts of the queue are gone");
+    // Counted once: next time they are in what is carried.
+    newest.forget(meta)
 }

@@ -2,13 +2,14 @@
 //! bytes of its file without the database. It believes nothing that a checksum doesn't confirm, and
 //! panics on no bytes.
 
-use std::{collections::BTreeMap, fs, ops::Range, path::Path};
+use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use memchr::memmem;
 
 use super::{
     Ledger,
     commit::Value,
+    files,
     generation::StorageError,
     meta::Meta,
     record::{self, DecodeError, MAGIC, MAX_VALUE},
@@ -16,14 +17,40 @@ use super::{
 
 /// How [`MAGIC`] and [`SEAL`] begin.
 const COMMON: &[u8] = b"cQ";
+/// What is read at once where the disk refuses to be read.
+const PAGE: usize = 4096;
+
+/// The bytes of a database file. Pages that the disk refuses are zeros, and counted.
+pub(super) struct Raw {
+    pub(super) bytes: Vec<u8>,
+    pub(super) unreadable: u64,
+}
+
 /// The bytes of a generation's database as they lie on the disk. To be read before sled opens it: its
 /// opening cuts off what lies behind a damaged stretch. Bounded by the file, which the queue bounds.
-pub(super) fn read(directory: &Path) -> Result<Vec<u8>, StorageError> {
-    match fs::read(directory.join("db")) {
-        Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+pub(super) fn read(directory: &Path) -> Result<Raw, StorageError> {
+    let path = directory.join("db");
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Raw { bytes, unreadable: 0 }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(Raw { bytes: Vec::new(), unreadable: 0 })
+        }
+        // What is asked by pages is asked twice: one refusal may pass.
+        Err(_) => Ok(read_pages(&path)?),
     }
+}
+
+fn read_pages(path: &Path) -> io::Result<Raw> {
+    let file = fs::File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut raw = Raw { bytes: vec![0; length], unreadable: 0 };
+    for (page, offset) in raw.bytes.chunks_mut(PAGE).zip((0..).step_by(PAGE)) {
+        if files::read_at(&file, page, offset).is_err() {
+            page.fill(0);
+            raw.unreadable += 1;
+        }
+    }
+    Ok(raw)
 }
 
 /// The highest sequence number of a record whose last part stands in `bytes`, whatever the database
@@ -58,6 +85,12 @@ struct Found {
     frames: Frames,
     bytes: u64,
     running_total: u64,
+}
+
+impl Found {
+    fn size(&self) -> u64 {
+        self.frames.iter().map(|frame| frame.len() as u64).sum()
+    }
 }
 
 impl Salvage {
@@ -97,6 +130,22 @@ impl Salvage {
     /// Keeps the records of `seqs` that hadn't left.
     pub(super) fn keep(&mut self, seqs: Range<u64>) {
         self.records.retain(|seq, _| seqs.contains(seq));
+    }
+
+    /// Bytes of all frames.
+    pub(super) fn size(&self) -> u64 {
+        self.records.values().map(Found::size).sum()
+    }
+
+    /// Gives up the oldest records until the rest takes at most `bytes`; how many.
+    pub(super) fn fit(&mut self, bytes: u64) -> u64 {
+        let (mut size, mut given_up) = (self.size(), 0);
+        while size > bytes {
+            let Some((_, found)) = self.records.pop_first() else { break };
+            size -= found.size();
+            given_up += 1;
+        }
+        given_up
     }
 
     /// The sequence numbers of the first and the last record.

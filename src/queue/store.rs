@@ -10,20 +10,27 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use jiff::Timestamp;
 
 use super::{
-    Depth, Entry, Ledger, Options, Refusal, Stats, Sync,
+    Depth, Enqueued, Ledger, Options, Stats, Storage, Sync,
     capacity::{self, Rate},
     commit::Commit,
+    dead::DeadLetters,
     files,
     generation::{MAX_COMMIT, StorageError},
     live::Live,
-    meta::{Closed, Counts, Leaves},
-    record::{self, HEADER, Record},
+    meta::{Closed, Counts},
+    record::{self, HEADER, RecordRef},
     recovery,
+    tail::Tail,
     window::Window,
 };
 use crate::{clock::Clock, sample::Sample};
 
+mod dead;
+mod leave;
+mod reclaim;
 mod room;
+
+pub(super) use reclaim::Memory;
 
 /// A closed generation between the oldest and the newest.
 pub(super) struct Middle {
@@ -48,24 +55,20 @@ pub(super) struct Store {
     /// `None` when the newest is the oldest as well.
     pub(super) oldest: Option<Live>,
     pub(super) middle: VecDeque<Middle>,
+    dead: DeadLetters,
+    tail: Tail,
     /// Entries that were peeked and haven't left since.
     lent: Window,
-    lent_limits: (usize, u64),
-    /// Bytes on disk below the directory that aren't in a generation.
-    pub(super) other_bytes: u64,
+    /// How they were asked for; `None` until something was peeked from this handle.
+    lent_limits: Option<(usize, u64)>,
+    /// Bytes on disk below the directory that are neither in a generation nor dead letters.
+    other_bytes: u64,
+    /// Nothing more can be done about the room, until something comes in.
+    tidied: bool,
     front: Option<(u64, Timestamp)>,
     back: Option<Timestamp>,
     unsynced: Option<Unsynced>,
     rate: Rate,
-}
-
-/// What became of the samples of one append: those that aren't refused are queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Appended {
-    /// Samples that were refused, counted as dropped.
-    pub(super) refused: u64,
-    /// Older entries that gave way, counted as dropped.
-    pub(super) evicted: u64,
 }
 
 impl Store {
@@ -76,15 +79,20 @@ impl Store {
     ) -> Result<Self, StorageError> {
         let recovery::Parts { newest, oldest, middle } = parts;
         let rate = Rate::new(newest.meta.rate);
+        let dead = DeadLetters::open(&options.directory, options.max_bytes)?;
+        let tail = Tail::open(&options.directory)?;
         let mut store = Self {
             options,
             clock,
             newest,
             oldest,
             middle,
+            dead,
+            tail,
             lent: Window::default(),
-            lent_limits: (0, 0),
+            lent_limits: None,
             other_bytes: 0,
+            tidied: false,
             front: None,
             back: None,
             unsynced: None,
@@ -92,15 +100,23 @@ impl Store {
         };
         store.measure_rest();
         store.back = store.newest_timestamp()?;
-        store.make_room(0)?;
+        store.make_room_to_open()?;
         store.find_front()?;
+        store.reconcile_dead()?;
+        store.tail.note(store.next_seq());
         Ok(store)
     }
 
     /// Measures what lies in the directory beside the generations.
-    fn measure_rest(&mut self) {
+    pub(super) fn measure_rest(&mut self) {
         let all = files::tree_on_disk(&self.options.directory);
-        self.other_bytes = all.saturating_sub(self.generations_on_disk());
+        let known = self.generations_on_disk() + self.dead.on_disk();
+        self.other_bytes = all.saturating_sub(known);
+    }
+
+    /// The sequence number that comes next.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.newest.meta.next_seq
     }
 
     /// The wall clock of the newest entry, wherever it is: a generation that was begun and has no
@@ -118,20 +134,22 @@ impl Store {
     }
 
     /// Appends samples in order, each commit synced when the policy says so. When this returns
-    /// without an error, all of them are in the queue or counted as dropped.
-    pub(super) fn append(&mut self, samples: Vec<Sample>) -> Result<Appended, StorageError> {
+    /// without an error, all of them are in the queue or counted as dropped; after an error those
+    /// before [`Self::next_seq`] are.
+    pub(super) fn append<'a>(
+        &mut self,
+        samples: impl Iterator<Item = &'a Sample>,
+    ) -> Result<Enqueued, StorageError> {
         let before = self.ledger().dropped.total();
         let mut commit = self.commit();
         let mut refused = 0;
         for sample in samples {
-            let timestamp = sample.timestamp;
-            let record = Record { agent_id: self.newest.meta.agent_id, sample };
-            match record::pack(&record) {
+            match record::pack(&RecordRef { agent_id: self.newest.meta.agent_id, sample }) {
                 Ok(payload) => {
                     if commit.size + payload.len() + HEADER > MAX_COMMIT {
                         refused += self.write(&mut commit)?;
                     }
-                    commit.add(&payload, timestamp);
+                    commit.add(&payload, sample.timestamp);
                 }
                 Err(error) => {
                     tracing::error!(%error, "refused a sample");
@@ -141,7 +159,19 @@ impl Store {
         }
         refused += self.write(&mut commit)?;
         let dropped = self.ledger().dropped.total() - before;
-        Ok(Appended { refused, evicted: dropped - refused })
+        Ok(Enqueued { refused, evicted: dropped - refused })
+    }
+
+    /// Gives numbers to `count` samples that were dropped before they could be written.
+    pub(super) fn count_overflow(&mut self, count: u64) -> Result<(), StorageError> {
+        self.note_drop();
+        let mut meta = self.newest.meta.clone();
+        meta.next_seq += count;
+        meta.left.dropped.overflow += count;
+        self.newest.note(meta)?;
+        self.newest.sync()?;
+        self.tail.note(self.next_seq());
+        Ok(())
     }
 
     fn commit(&self) -> Commit {
@@ -164,6 +194,7 @@ impl Store {
             self.settle_sync(bytes)?;
         }
         self.newest.advance(commit.next_seq, commit.running_total);
+        self.tidied = false;
         self.newest.meta.rate = self.rate.add(framed);
         if commit.refused > 0 {
             self.note_drop();
@@ -174,6 +205,9 @@ impl Store {
         }
         self.front = self.front.or(commit.first);
         self.back = commit.last.or(self.back);
+        if self.unsynced.is_none() {
+            self.tail.note(commit.next_seq);
+        }
         let refused = commit.refused;
         *commit = self.commit();
         Ok(refused)
@@ -193,7 +227,11 @@ impl Store {
 
     /// Forces what was appended to stable storage, if it isn't there yet.
     pub(super) fn sync(&mut self) -> Result<(), StorageError> {
-        if self.unsynced.take().is_some() { self.newest.sync() } else { Ok(()) }
+        if self.unsynced.take().is_some() {
+            self.newest.sync()?;
+            self.tail.note(self.next_seq());
+        }
+        Ok(())
     }
 
     /// When [`Self::sync`] is due, if something was appended that a power cut could still take.
@@ -202,64 +240,6 @@ impl Store {
             Sync::Always => None,
             Sync::Every(delay) => self.unsynced.as_ref().map(|unsynced| unsynced.since + delay),
         }
-    }
-
-    /// Reads the oldest entries, in order, of one generation; nothing is removed.
-    pub(super) fn peek(
-        &mut self,
-        max_samples: usize,
-        max_bytes: u64,
-    ) -> Result<Vec<Entry>, StorageError> {
-        self.expire()?;
-        if self.front.is_none() {
-            return Ok(Vec::new());
-        }
-        self.lent_limits = (max_samples, max_bytes);
-        self.lent = self.front_live().scan(max_samples, max_bytes)?;
-        if self.lent.damaged > 0 {
-            tracing::error!(values = self.lent.damaged, "passed over damaged entries");
-        }
-        Ok(std::mem::take(&mut self.lent.entries))
-    }
-
-    /// Removes those of `seqs` (ascending) that were peeked and are still there, and counts them
-    /// as acknowledged. Returns how many they were.
-    pub(super) fn settle(&mut self, seqs: &[u64]) -> Result<u64, StorageError> {
-        let mut window = std::mem::take(&mut self.lent);
-        let gone = window.present(seqs);
-        let result = self.leave(&mut window, &gone, Leaves::Acknowledged);
-        self.lent = window;
-        result?;
-        self.shrink()?;
-        Ok(gone.len() as u64)
-    }
-
-    /// Sets those of `seqs` (ascending) aside that were peeked and are still there.
-    pub(super) fn set_aside(
-        &mut self,
-        seqs: &[u64],
-        _refusal: &Refusal,
-    ) -> Result<u64, StorageError> {
-        let mut window = std::mem::take(&mut self.lent);
-        let gone = window.present(seqs);
-        let result = self.leave(&mut window, &gone, Leaves::DeadLettered);
-        self.lent = window;
-        result?;
-        Ok(gone.len() as u64)
-    }
-
-    /// Removes the entries `gone` of `window`, which belong to the oldest generation.
-    fn leave(
-        &mut self,
-        window: &mut Window,
-        gone: &[u64],
-        why: Leaves,
-    ) -> Result<(), StorageError> {
-        let Some(last) = gone.last() else { return Ok(()) };
-        let live = self.front_live();
-        live.remove(window, gone, why)?;
-        live.nothing_below(window.head().unwrap_or(last + 1));
-        self.find_front()
     }
 
     /// Remembers that something is being dropped now; written with the next meta record.
@@ -271,68 +251,30 @@ impl Store {
         self.oldest.as_mut().unwrap_or(&mut self.newest)
     }
 
-    /// Drops what is older than the configured age.
-    fn expire(&mut self) -> Result<(), StorageError> {
-        let Some(max_age) = self.options.max_age else { return Ok(()) };
-        let Ok(oldest) = self.clock.now().checked_sub(max_age) else { return Ok(()) };
-        while self.front.is_some_and(|(_, timestamp)| timestamp < oldest) {
-            let mut window = self.front_live().scan(100, u64::MAX)?;
-            let expired = window.entries.iter().take_while(|entry| entry.sample.timestamp < oldest);
-            let gone: Vec<_> = expired.map(|entry| entry.seq).collect();
-            if gone.is_empty() {
-                break;
-            }
-            self.note_drop();
-            self.leave(&mut window, &gone, Leaves::Expired)?;
-            // What expired can't be settled, and a value that it shared lies under another key now.
-            self.lent = match self.front {
-                Some(_) => {
-                    let (max_samples, max_bytes) = self.lent_limits;
-                    self.front_live().scan(max_samples, max_bytes)?
-                }
-                None => Window::default(),
-            };
-        }
-        Ok(())
-    }
-
-    /// Finds the oldest entry; generations that turn out to be empty go.
-    fn find_front(&mut self) -> Result<(), StorageError> {
-        self.front = None;
-        loop {
-            let live = self.front_live();
-            if live.counts().samples > 0 {
-                let window = live.scan(1, u64::MAX)?;
-                if let (Some(head), Some(first)) = (window.head(), window.entries.first()) {
-                    live.nothing_below(head);
-                    self.front = Some((first.seq, first.sample.timestamp));
-                    return Ok(());
-                }
-                self.note_drop();
-                let lost = self.front_live().give_up()?;
-                tracing::error!(samples = lost, "entries are missing from the queue");
-            }
-            if self.oldest.is_none() {
-                return Ok(());
-            }
-            self.retire_oldest()?;
-        }
-    }
-
     fn generations_on_disk(&self) -> u64 {
         let middle: u64 = self.middle.iter().map(|middle| middle.on_disk).sum();
         self.newest.on_disk() + self.oldest.as_ref().map_or(0, Live::on_disk) + middle
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.other_bytes + self.generations_on_disk()
+        self.other_bytes + self.generations_on_disk() + self.dead.on_disk()
     }
 
-    fn ledger(&self) -> Ledger {
+    /// What became of all that was ever queued, dead letters as of when they were set aside.
+    fn ledger_of_queue(&self) -> Ledger {
         let mut ledger = self.newest.meta.carried;
         for counts in self.counts() {
             ledger.add(&counts.ledger);
         }
+        ledger
+    }
+
+    fn ledger(&self) -> Ledger {
+        let mut ledger = self.ledger_of_queue();
+        let left = self.dead.left();
+        ledger.dead_lettered = self.dead.count();
+        ledger.acknowledged += left.acknowledged;
+        ledger.dropped.add(&left.dropped);
         ledger
     }
 
@@ -343,8 +285,10 @@ impl Store {
 
     /// All figures at this moment.
     pub(super) fn stats(&self) -> Stats {
-        let samples = self.counts().map(|counts| counts.samples).sum();
-        let bytes = self.counts().map(|counts| counts.bytes).sum();
+        let (retrying, retrying_bytes) = self.dead.retrying();
+        let queued: u64 = self.counts().map(|counts| counts.samples).sum();
+        let samples = queued + retrying;
+        let bytes = self.counts().map(|counts| counts.bytes).sum::<u64>() + retrying_bytes;
         let dropped_at = self.newest.meta.dropped_at;
         let last_dropped = dropped_at.and_then(|at| Timestamp::from_microsecond(at).ok());
         let last_seq = self.newest.meta.next_seq.checked_sub(1).filter(|_| samples > 0);
@@ -358,8 +302,14 @@ impl Store {
             oldest: self.front.map(|(_, timestamp)| timestamp),
             newest: self.back.filter(|_| samples > 0),
             capacity_seconds: capacity::seconds(self.options.max_bytes, self.rate.value()),
-            dead_letters: 0,
+            dead_letters: self.dead.count(),
         };
-        Stats { agent_id: self.newest.meta.agent_id, queue, ledger: self.ledger(), last_dropped }
+        Stats {
+            agent_id: self.newest.meta.agent_id,
+            queue,
+            ledger: self.ledger(),
+            last_dropped,
+            storage: Storage::default(),
+        }
     }
 }

@@ -21,6 +21,18 @@ pub(super) fn text(report: &Report, now: Timestamp) -> String {
     line(&mut text, "daemon", &format!("{daemon}, version {}", report.version));
     line(&mut text, "agent", &report.agent_id.to_string());
     queue(&mut text, &report.queue, now);
+    if let Some(error) = &report.storage.error {
+        let since = report
+            .storage
+            .since
+            .map_or(String::new(), |since| format!(", since {}", ago(since, now)));
+        let waiting = count(report.storage.waiting);
+        line(
+            &mut text,
+            "storage",
+            &format!("FAILS{since}: {error}; {waiting} samples wait in memory"),
+        );
+    }
     forwarder(&mut text, &report.forwarder, report.queue.samples, now);
     ledger(&mut text, &report.ledger, report.queue.samples);
     if let Some(at) = report.last_dropped {

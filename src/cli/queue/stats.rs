@@ -98,6 +98,9 @@ fn problems(report: &Report, patience: Duration, now: Timestamp) -> Vec<String> 
         let since = to_the_second(forwarder.since);
         problems.push(format!("delivery is held since {since}: {reason}"));
     }
+    if let Some(error) = &report.storage.error {
+        problems.push(format!("the queue's disk fails: {error}"));
+    }
     // What was there before the last success may just have been sent.
     let waits_since =
         report.queue.oldest.max(forwarder.last_success).filter(|_| report.queue.samples > 0);

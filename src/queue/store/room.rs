@@ -18,6 +18,37 @@ const RESERVE: u64 = 1 << 20;
 const SHRINK_ABOVE: u64 = 2_500_000;
 
 impl Store {
+    /// Whether the directory takes more than it may, as after its cap was lowered.
+    pub(in crate::queue) fn wants_room(&self) -> bool {
+        let drops = self.options.overflow == Overflow::DropOldest;
+        !self.tidied && drops && self.disk_bytes() > self.options.max_bytes
+    }
+
+    /// What is opened grows a little. More than one step is for the background.
+    pub(super) fn make_room_to_open(&mut self) -> Result<(), StorageError> {
+        if self.options.overflow == Overflow::DropOldest && self.lacks_room(0) {
+            self.evict()?;
+        }
+        Ok(())
+    }
+
+    /// Gives some of it back: one step, so that nothing waits long behind it.
+    pub(in crate::queue) fn give_room(&mut self) -> Result<(), StorageError> {
+        self.tidied = !self.evict()?;
+        Ok(())
+    }
+
+    /// Whether `bytes` more fit below the cap.
+    pub(in crate::queue) fn has_room_for(&self, bytes: u64) -> bool {
+        self.disk_bytes() + RESERVE + bytes <= self.options.max_bytes
+    }
+
+    /// The newest generation is about to be there twice.
+    pub(super) fn make_room_to_renew(&mut self) -> Result<(), StorageError> {
+        while !self.has_room_for(self.newest.on_disk()) && self.oldest.is_some() && self.evict()? {}
+        Ok(())
+    }
+
     /// Makes room for the next commit; `false` when the new samples have to give way.
     pub(super) fn make_room(&mut self, payload: u64) -> Result<bool, StorageError> {
         self.expire()?;
@@ -58,7 +89,13 @@ impl Store {
 
     /// Removes the oldest generation with all that is in it, counted as overflow. `false` when
     /// there is nothing left that is worth it.
+    ///
+    /// What was damaged and is kept for people to look at gives way before.
     pub(super) fn evict(&mut self) -> Result<bool, StorageError> {
+        if recovery::forget_quarantine(&self.options.directory)? {
+            self.measure_rest();
+            return Ok(true);
+        }
         if self.oldest.is_none() {
             if self.newest.counts().samples == 0 || self.newest.on_disk() <= 2 * RESERVE {
                 return Ok(false);
@@ -99,8 +136,7 @@ impl Store {
     /// Opens the next generation behind the one that went.
     fn open_next(&mut self) -> Result<(), StorageError> {
         let Some(Middle { closed, end, .. }) = self.middle.pop_front() else { return Ok(()) };
-        let opened =
-            recovery::open_generation(&self.options.directory, closed.first_seq, Some(end))?;
+        let opened = recovery::open_generation(&self.options, closed.first_seq, Some(end))?;
         if matches!(opened, Opened::Mended(_)) {
             self.note_drop();
             self.measure_rest();

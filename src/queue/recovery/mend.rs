@@ -1,0 +1,179 @@
+//! Generations that are damaged are written anew from what can still be read of them; what was damaged
+//! is kept in the quarantine, the last one alone. Whatever crash cuts it short, nothing is lost by it.
+
+use std::{fs, io, path::Path};
+
+use super::{blank, generation_path};
+use crate::queue::{
+    Ledger, Options,
+    commit::Value,
+    files,
+    generation::StorageError,
+    live::{self, Live},
+    meta::{Counts, Meta},
+    salvage::{self, Raw, Salvage},
+};
+
+/// What a new database takes before anything is in it.
+const SEGMENTS: u64 = 1 << 20;
+const QUARANTINE: &str = "quarantine";
+/// How the name of a generation begins that was mended whole and isn't in its place yet.
+const MENDED: &str = "mended-";
+
+/// How a generation was opened.
+pub(in crate::queue) enum Opened {
+    /// As it was left.
+    Whole(Live),
+    /// It was damaged: what could be read is in it, what couldn't is counted as corrupt.
+    Mended(Live),
+}
+
+impl Opened {
+    pub(in crate::queue) fn live(self) -> Live {
+        match self {
+            Self::Whole(live) | Self::Mended(live) => live,
+        }
+    }
+}
+
+/// Opens the generation from `first_seq` to `end` (exclusive; `None` for the newest, of which nobody
+/// else knows it). A damaged one is mended first.
+pub(in crate::queue) fn open_generation(
+    options: &Options,
+    first_seq: u64,
+    end: Option<u64>,
+) -> Result<Opened, StorageError> {
+    let path = generation_path(&options.directory, first_seq);
+    let Raw { bytes, unreadable } = salvage::read(&path)?;
+    let what = match Live::open(&path, first_seq) {
+        Ok(_) if unreadable > 0 => format!("{unreadable} of its pages can't be read"),
+        Ok(live) if reaches(&live, &bytes, end)? => return Ok(Opened::Whole(live)),
+        Ok(_) => "its last entries are missing".to_owned(),
+        Err(StorageError::Damaged(what)) => what,
+        Err(_) if unreadable > 0 => format!("{unreadable} of its pages can't be read"),
+        Err(error) => return Err(error),
+    };
+    mend(options, first_seq, end, &bytes)?;
+    drop(bytes);
+    let live = Live::open(&path, first_seq)?;
+    let Counts { samples, ledger, .. } = live.counts();
+    let lost = ledger.dropped.corrupt;
+    tracing::error!(
+        generation = first_seq,
+        what,
+        salvaged = samples,
+        lost,
+        "mended a damaged part of the queue"
+    );
+    Ok(Opened::Mended(live))
+}
+
+/// Whether a generation that opened reaches as far as it must: a quiet open isn't believed. The
+/// successor's name tells where the others end; of the newest, its own file tells what it held.
+fn reaches(live: &Live, bytes: &[u8], end: Option<u64>) -> Result<bool, StorageError> {
+    match end {
+        Some(end) => Ok(live.meta.next_seq == end),
+        None => Ok(salvage::highest_seq(bytes)?.is_none_or(|seq| seq < live.meta.next_seq)),
+    }
+}
+
+/// Puts a generation with what can still be read in the place of a damaged one, which goes to the
+/// quarantine. A crash at any point loses nothing: the next opening finishes it or begins anew.
+fn mend(
+    options: &Options,
+    first_seq: u64,
+    end: Option<u64>,
+    bytes: &[u8],
+) -> Result<(), StorageError> {
+    let mut salvage = Salvage::of(bytes)?;
+    let base = salvage.meta.clone().unwrap_or_else(|| blank(None, first_seq));
+    salvage.keep(base.head.max(first_seq)..end.unwrap_or(u64::MAX));
+    let last = salvage.ends().map_or(first_seq, |(_, last)| last + 1);
+    let end = end.unwrap_or_else(|| last.max(base.next_seq));
+    let given_up = salvage.fit(room_to_mend(options, salvage.size())?);
+    let mut meta = salvage.account(&base, first_seq, end);
+    // Those could be read; there was no room for them.
+    let given_up = given_up.min(meta.left.dropped.corrupt);
+    meta.left.dropped.corrupt -= given_up;
+    meta.left.dropped.overflow += given_up;
+    replace(&options.directory, first_seq, salvage.into_values(), meta)
+}
+
+/// Bytes of values that may be written beside all that is there. The old quarantine makes way.
+fn room_to_mend(options: &Options, wanted: u64) -> io::Result<u64> {
+    // A database takes twice its values, and two segments.
+    let room = || {
+        let taken = files::tree_on_disk(&options.directory);
+        options.max_bytes.saturating_sub(taken).saturating_sub(SEGMENTS) / 2
+    };
+    if room() < wanted {
+        forget_quarantine(&options.directory)?;
+    }
+    Ok(room())
+}
+
+/// Writes the open generation anew, as after a sync that failed.
+pub(in crate::queue) fn renew(directory: &Path, live: &Live) -> Result<(), StorageError> {
+    replace(directory, live.first_seq, live.values()?, live.meta.clone())
+}
+
+/// Puts a generation with these values and this meta record in the place of the one that is there.
+fn replace(
+    directory: &Path,
+    first_seq: u64,
+    values: Vec<Value>,
+    meta: Meta,
+) -> Result<(), StorageError> {
+    let unfinished = directory.join(format!("{}{MENDED}{first_seq:020}", live::UNBORN));
+    let empty = Meta {
+        next_seq: first_seq,
+        head: first_seq,
+        left: Ledger::default(),
+        left_bytes: 0,
+        ..meta.clone()
+    };
+    let mut mended = Live::create(&unfinished, &empty, &[])?;
+    mended.fill(values, meta)?;
+    drop(mended);
+    fs::rename(&unfinished, directory.join(format!("{MENDED}{first_seq:020}")))?;
+    files::sync_directory(directory)?;
+    finish_mending(directory)?;
+    Ok(())
+}
+
+/// Puts generations that were mended whole into their places.
+pub(super) fn finish_mending(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(MENDED)).map(str::parse);
+        let Some(Ok(first_seq)) = number else { continue };
+        let path = generation_path(directory, first_seq);
+        if path.exists() {
+            quarantine(directory, &path)?;
+        }
+        fs::rename(entry.path(), path)?;
+        files::sync_directory(directory)?;
+    }
+    Ok(())
+}
+
+/// Removes what is kept of a damage; `false` when nothing is.
+pub(in crate::queue) fn forget_quarantine(directory: &Path) -> io::Result<bool> {
+    match fs::remove_dir_all(directory.join(QUARANTINE)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves `path` to the quarantine, which holds one generation: the last.
+fn quarantine(directory: &Path, path: &Path) -> io::Result<()> {
+    let home = directory.join(QUARANTINE);
+    forget_quarantine(directory)?;
+    files::create_directory(&home)?;
+    let aside = home.join(path.file_name().unwrap_or_default());
+    fs::rename(path, &aside)?;
+    files::sync_directory(&home)?;
+    files::sync_directory(directory)
+}

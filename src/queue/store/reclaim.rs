@@ -1,0 +1,66 @@
+//! What is known of a store that failed, and how the one that is opened in its place is compared with
+//! that: nothing that was confirmed may be missing without being counted, no number is used twice, and
+//! what was written without being confirmed is made durable before it is.
+
+use uuid::Uuid;
+
+use super::Store;
+use crate::queue::{Ledger, generation::StorageError, recovery};
+
+/// What this process knows of the queue: all of it was confirmed.
+#[derive(Debug, Clone)]
+pub(in crate::queue) struct Memory {
+    pub(in crate::queue) agent_id: Uuid,
+    pub(in crate::queue) next_seq: u64,
+    pub(in crate::queue) running_total: u64,
+    /// The ledger if everything that is queued were lost now.
+    pub(in crate::queue) all_lost: Ledger,
+}
+
+impl Store {
+    /// What is known of the queue now.
+    pub(in crate::queue) fn memory(&self) -> Memory {
+        let mut all_lost = self.ledger_of_queue();
+        all_lost.dropped.corrupt += self.counts().map(|counts| counts.samples).sum::<u64>();
+        let meta = &self.newest.meta;
+        Memory {
+            agent_id: meta.agent_id,
+            next_seq: meta.next_seq,
+            running_total: meta.running_total,
+            all_lost,
+        }
+    }
+
+    /// Compares with `memory`. Returns how many samples are here that weren't confirmed: they are
+    /// durable now. `suspect`: what the system shows of the newest generation may not be on disk.
+    pub(in crate::queue) fn reclaim(
+        &mut self,
+        memory: &Memory,
+        suspect: bool,
+    ) -> Result<u64, StorageError> {
+        let found = self.next_seq();
+        if found < memory.next_seq {
+            let lost = memory.next_seq - found;
+            tracing::error!(lost, "the end of the queue is gone");
+            self.note_drop();
+            self.newest.lose_tail(memory.next_seq, memory.running_total)?;
+        }
+        if suspect {
+            self.make_room_to_renew()?;
+            self.renew_newest()?;
+        }
+        self.newest.sync()?;
+        self.tail.note(self.next_seq());
+        Ok(found.saturating_sub(memory.next_seq))
+    }
+
+    /// Writes the newest generation anew from what can be read of it.
+    fn renew_newest(&mut self) -> Result<(), StorageError> {
+        tracing::warn!("a sync failed: the newest entries are written anew");
+        let first_seq = self.newest.first_seq;
+        recovery::renew(&self.options.directory, &self.newest)?;
+        let path = recovery::generation_path(&self.options.directory, first_seq);
+        self.newest = super::Live::open(&path, first_seq)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! What the owner's thread does: it obeys commands, writes what waits in the ring, syncs when a sync is
+//! due, and makes room in the background. When the storage fails, it drops the handle, opens it again
+//! and finds out what of its last write is there; nothing is confirmed before it is durable.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Instant,
+};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{
+    Enqueued, Options, QueueError, Reply, Stats,
+    ballast::Ballast,
+    files,
+    generation::{self, StorageError},
+    lock::Lock,
+    owner::Command,
+    recovery,
+    ring::{Batch, Ring},
+    store::{Memory, Store},
+    trouble::{self, Doing, Trouble},
+};
+use crate::clock::Clock;
+
+/// Samples that wait behind one another share a commit; at most so many.
+const GATHER: usize = 256;
+
+/// What it takes to open the store, now and again.
+pub(super) struct Home {
+    pub(super) options: Options,
+    pub(super) machine: Option<Uuid>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Home {
+    /// `memory` is what this process knows of the queue from before.
+    fn open(&self, memory: Option<&Memory>) -> Result<Store, StorageError> {
+        let parts = recovery::open(&self.options, self.machine, memory)?;
+        Store::new(parts, self.options.clone(), Arc::clone(&self.clock))
+    }
+}
+
+/// See the module.
+pub(super) struct Work {
+    home: Home,
+    ring: Arc<Ring>,
+    /// What was taken from the ring and isn't durable yet.
+    batch: Batch,
+    /// `None` while the storage refuses to be opened.
+    store: Option<Store>,
+    /// What was known of the store when it failed.
+    memory: Option<Memory>,
+    /// The last fdatasync failed: what the system shows of the newest generation may not be there.
+    suspect: bool,
+    trouble: Trouble,
+    ballast: Ballast,
+    /// The store's figures as they were when it was last open.
+    known: Stats,
+    stats: watch::Sender<Stats>,
+    lock: Lock,
+}
+
+impl Work {
+    /// Opens the store. A disk that is full or fails is no reason not to begin: samples wait in
+    /// memory until it takes them.
+    pub(super) fn begin(
+        home: Home,
+        ring: Arc<Ring>,
+        lock: Lock,
+    ) -> Result<(Self, watch::Receiver<Stats>), StorageError> {
+        let ballast = Ballast::of(&home.options.directory, home.options.max_bytes);
+        let (stats, watched) = watch::channel(Stats::default());
+        let mut work = Self {
+            home,
+            ring,
+            batch: Batch::default(),
+            store: None,
+            memory: None,
+            suspect: false,
+            trouble: Trouble::none(),
+            ballast,
+            known: Stats::default(),
+            stats,
+            lock,
+        };
+        match work.open() {
+            Ok(()) => {}
+            Err(error) if passes(&error) => work.fail(&error, Doing::Appending),
+            Err(error) => return Err(error),
+        }
+        work.publish();
+        Ok((work, watched))
+    }
+
+    /// Works until it is told to close, or until nobody is left to tell.
+    pub(super) fn run(mut self, inbox: &Receiver<Command>) {
+        loop {
+            match self.receive(inbox) {
+                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.write_waiting();
+            self.do_what_is_due();
+            if generation::is_dying() {
+                // A new process is the only cure; the service manager starts it.
+                tracing::error!("the database's own threads have died");
+                break;
+            }
+        }
+        self.close();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Wake | Command::Close => {}
+            Command::Peek { max_samples, max_bytes, reply } => {
+                let found = self.with(Doing::Other, |store| store.peek(max_samples, max_bytes));
+                answer(reply, found);
+            }
+            Command::Acknowledge { seqs, reply } => {
+                let settled = self.with(Doing::Other, |store| store.settle(&seqs));
+                answer(reply, settled);
+            }
+            Command::DeadLetter { seqs, refusal, reply } => {
+                let settled = self.with(Doing::Other, |store| store.set_aside(&seqs, &refusal));
+                answer(reply, settled);
+            }
+        }
+    }
+
+    /// Waits for a command, or until something is due.
+    fn receive(&self, inbox: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
+        match self.next_due() {
+            Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let waits = !self.batch.is_empty() || self.ring.waiting() != (0, 0);
+        let write = waits.then_some(self.trouble.write_at);
+        let store = self.store.as_ref();
+        let tidy = store.filter(|store| store.wants_room()).map(|_| Instant::now());
+        store.and_then(Store::sync_due).into_iter().chain(write).chain(tidy).min()
+    }
+
+    /// What needs no command: a delayed sync, room below a cap that was lowered.
+    fn do_what_is_due(&mut self) {
+        let now = Instant::now();
+        let Some(store) = &self.store else { return };
+        if store.sync_due().is_some_and(|due| due <= now) {
+            self.with(Doing::Other, Store::sync).ok();
+        } else if store.wants_room() {
+            self.with(Doing::Other, Store::give_room).ok();
+        }
+    }
+
+    /// Writes what waits, as long as the disk takes it.
+    fn write_waiting(&mut self) {
+        while Instant::now() >= self.trouble.write_at {
+            if self.batch.is_empty() {
+                match self.ring.take(GATHER) {
+                    Some(batch) => self.batch = batch,
+                    None => return,
+                }
+            }
+            if self.trouble.is_full() && !self.has_room_again() {
+                return;
+            }
+            if self.write_batch().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the disk takes the ballast again, without which nothing is written to it.
+    fn has_room_again(&mut self) -> bool {
+        let restored = self.ballast.restore();
+        if restored.is_err() {
+            self.trouble.write_at = Instant::now() + trouble::PAUSE;
+        }
+        restored.is_ok()
+    }
+
+    /// Samples that were dropped get their numbers, then the others are appended. After an error
+    /// the batch holds what isn't durable.
+    fn write_batch(&mut self) -> Result<(), QueueError> {
+        // First, as opening it again may find some of the batch there.
+        self.ready()?;
+        let dropped = self.batch.dropped;
+        if dropped > 0 {
+            self.with(Doing::Appending, |store| store.count_overflow(dropped))?;
+            self.batch.dropped = 0;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut before = None;
+        let result = self.with(Doing::Appending, |store| {
+            before = Some(store.next_seq());
+            store.append(batch.ticks.iter().flat_map(|tick| &tick.samples))
+        });
+        if let Ok(done) = &result {
+            batch.confirm(batch.samples(), *done);
+        } else {
+            let reached = self.memory.as_ref().map(|memory| memory.next_seq);
+            let whole = reached.zip(before).map_or(0, |(reached, before)| reached - before);
+            batch.confirm(whole, Enqueued::default());
+        }
+        self.batch = batch;
+        self.publish();
+        result.map(|_| ())
+    }
+
+    /// Opens the store, if it isn't open.
+    fn ready(&mut self) -> Result<(), QueueError> {
+        let Err(error) = self.opened() else { return Ok(()) };
+        self.fail(&error, Doing::Appending);
+        self.publish();
+        Err(QueueError::Storage(Arc::new(error)))
+    }
+
+    /// Does `work`; an error drops the handle, so that the next call opens the storage again.
+    fn with<T>(
+        &mut self,
+        doing: Doing,
+        work: impl FnOnce(&mut Store) -> Result<T, StorageError>,
+    ) -> Result<T, QueueError> {
+        let result = self.opened().and_then(work);
+        match &result {
+            Ok(_) => {
+                if self.trouble.end(doing) {
+                    // If there isn't room for it yet, the next trouble has to do without.
+                    self.ballast.restore().ok();
+                }
+            }
+            Err(error) => self.fail(error, doing),
+        }
+        // Before the answer, so that whoever gets it finds figures that know of it.
+        self.publish();
+        result.map_err(|error| QueueError::Storage(Arc::new(error)))
+    }
+
+    fn opened(&mut self) -> Result<&mut Store, StorageError> {
+        if self.store.is_none() {
+            if Instant::now() < self.trouble.open_at {
+                return Err(StorageError::Io(io::Error::other("it is opened again in a moment")));
+            }
+            let opened = self.open();
+            if opened.is_err() {
+                self.trouble.open_at = Instant::now() + trouble::PAUSE;
+            }
+            opened?;
+        }
+        self.store.as_mut().ok_or_else(|| StorageError::Damaged("it isn't open".into()))
+    }
+
+    /// Opens the store; on a full disk once more without the ballast.
+    fn open(&mut self) -> Result<(), StorageError> {
+        match self.open_once() {
+            Err(error) if trouble::is_full(&error) && self.ballast.release() => self.open_once(),
+            done => done,
+        }
+    }
+
+    fn open_once(&mut self) -> Result<(), StorageError> {
+        let directory = &self.home.options.directory;
+        files::create_directory(directory)?;
+        self.lock.keep(directory)?;
+        let mut store = self.home.open(self.memory.as_ref())?;
+        if let Some(memory) = &self.memory {
+            let survivors = store.reclaim(memory, self.suspect)?;
+            if self.batch.dropped == 0 {
+                self.batch.confirm(survivors, Enqueued::default());
+            } else if survivors > 0 {
+                self.batch.dropped = 0;
+            }
+        }
+        (self.memory, self.suspect) = (None, false);
+        if !self.trouble.is_full() && store.has_room_for(self.ballast.bytes()) {
+            self.ballast.restore()?;
+        }
+        store.measure_rest();
+        self.store = Some(store);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &StorageError, doing: Doing) {
+        if let Some(store) = self.store.take() {
+            self.memory = Some(store.memory());
+            self.suspect |= matches!(error, StorageError::Sync(_));
+        }
+        if trouble::is_full(error) {
+            self.ballast.release();
+        }
+        self.trouble.begin(error, doing, self.home.clock.now());
+    }
+
+    fn publish(&mut self) {
+        if let Some(store) = &self.store {
+            self.known = store.stats();
+        }
+        let (waiting, dropped) = self.ring.waiting();
+        let (waiting, dropped) = (waiting + self.batch.samples(), dropped + self.batch.dropped);
+        let mut now = self.known.clone();
+        now.storage = self.trouble.figures(waiting);
+        now.ledger.enqueued += dropped;
+        now.ledger.dropped.overflow += dropped;
+        self.stats.send_if_modified(|stats| {
+            let changed = *stats != now;
+            *stats = now;
+            changed
+        });
+    }
+
+    /// Writes what still can be written, and says what can't.
+    fn close(mut self) {
+        self.ring.close();
+        self.trouble.write_at = Instant::now();
+        self.write_waiting();
+        if self.store.as_ref().is_some_and(|store| store.sync_due().is_some()) {
+            self.with(Doing::Other, Store::sync).ok();
+        }
+        let (waiting, dropped) = self.ring.waiting();
+        let lost = waiting + dropped + self.batch.samples() + self.batch.dropped;
+        if lost > 0 {
+            tracing::error!(samples = lost, "samples that waited for the disk are lost");
+        }
+    }
+}
+
+/// Whether the daemon begins all the same: what a disk refuses today it may take tomorrow.
+fn passes(error: &StorageError) -> bool {
+    let passes = |error: &io::Error| {
+        // EIO has no kind of its own.
+        trouble::is_full_kind(error.kind()) || error.raw_os_error() == Some(EIO)
+    };
+    match error {
+        StorageError::Io(error) | StorageError::Sync(error) => passes(error),
+        StorageError::Damaged(_) | StorageError::LaterVersion(_) => false,
+    }
+}
+
+/// The same number on every system that has it.
+const EIO: i32 = 5;
+
+fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
+    // Whoever asked may have stopped waiting; what was done is done.
+    reply.send(result).ok();
+}
