@@ -6,7 +6,6 @@
 
 use std::{fs, path::Path};
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
@@ -14,10 +13,11 @@ use super::{
     files,
     generation::{Change, Generation, MAX_COMMIT, StorageError},
     meta::{Closed, Counts, Leaves, Meta},
-    reading::Reading,
     record::{self, DecodeError},
     window::Window,
 };
+
+mod scan;
 
 /// How the name of a generation begins while it is being created.
 pub(super) const UNBORN: &str = "new-";
@@ -203,53 +203,8 @@ impl Live {
         Ok(lost)
     }
 
-    /// Reads entries in order, at most `max_samples` with at most `max_bytes` of payload (one at
-    /// least). Nothing is removed.
-    pub(super) fn scan(&self, max_samples: usize, max_bytes: u64) -> Result<Window, StorageError> {
-        let (from, to) = self.bounds();
-        let mut reading = Reading::default();
-        for item in self.generation.scan(&from, &to)? {
-            let (key, value) = item?;
-            reading.take(key, &value);
-            if reading.found.len() >= max_samples || reading.bytes > max_bytes {
-                break;
-            }
-        }
-        Ok(Window::new(reading, max_samples, max_bytes))
-    }
-
     fn bounds(&self) -> (record::Key, record::Key) {
         (record::key(self.meta.head, 0), record::key(self.meta.next_seq, 0))
-    }
-
-    /// Whether the entry `seq` is in it.
-    pub(super) fn holds(&self, seq: u64) -> Result<bool, StorageError> {
-        let (from, _) = self.bounds();
-        // The value that holds it is the last one that begins at it or before.
-        let Some((_, value)) = self.generation.last(&from, &record::key(seq, u16::MAX))? else {
-            return Ok(false);
-        };
-        let mut rest = &value[..];
-        while let Ok(part) = record::parse_frame(rest) {
-            if part.seq == seq {
-                return Ok(true);
-            }
-            rest = &rest[part.frame_length()..];
-        }
-        Ok(false)
-    }
-
-    /// All values that hold entries, in order: for a generation that is written anew.
-    pub(super) fn values(&self) -> Result<Vec<Value>, StorageError> {
-        let (from, to) = self.bounds();
-        let mut values = Vec::new();
-        for item in self.generation.scan(&from, &to)? {
-            let (key, value) = item?;
-            if let Ok(key) = key.as_slice().try_into() {
-                values.push((key, value.to_vec()));
-            }
-        }
-        Ok(values)
     }
 
     /// Counts as corrupt what is missing between the end and `next_seq`; durable when this returns.
@@ -270,22 +225,6 @@ impl Live {
     /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.
     pub(super) fn nothing_below(&mut self, seq: u64) {
         self.meta.head = self.meta.head.max(seq);
-    }
-
-    /// The wall clock of the newest entry.
-    pub(super) fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
-        let (from, to) = self.bounds();
-        let mut reading = Reading::default();
-        // The last value may hold no more than the end of a long record.
-        let last = self.generation.last(&from, &to)?;
-        let Some((seq, _)) = last.and_then(|(key, _)| record::parse_key(&key)) else {
-            return Ok(None);
-        };
-        for item in self.generation.scan(&record::key(seq, 0), &to)? {
-            let (key, value) = item?;
-            reading.take(key, &value);
-        }
-        Ok(reading.found.last().map(|found| found.entry.sample.timestamp))
     }
 
     /// What is and was in it.

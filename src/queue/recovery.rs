@@ -18,8 +18,10 @@ use super::{
     tail::Tail,
 };
 
+mod judge;
 mod mend;
 
+pub(super) use judge::Care;
 pub(super) use mend::{Opened, forget_quarantine, open_generation, renew};
 
 const PREFIX: &str = "gen-";
@@ -53,10 +55,11 @@ pub(super) fn open(
     format::check(directory)?;
     remove_unborn(directory)?;
     mend::finish_mending(directory)?;
+    let care = if memory.is_none() { Care::CopyFirst } else { Care::AsItIs };
     let mut found = list(directory)?;
     let mut newest = match found.pop() {
         None => fresh(directory, machine, memory)?,
-        Some(first_seq) => match open_generation(options, first_seq, None)? {
+        Some(first_seq) => match open_generation(options, first_seq, None, care)? {
             Opened::Whole(live) => live,
             // Its last entries may be gone: their numbers must not come twice under one agent id.
             Opened::Mended(live) => succeed(directory, live, &mut found)?,
@@ -66,7 +69,7 @@ pub(super) fn open(
     if memory.is_none() {
         reach_tail(directory, &mut newest)?;
     }
-    let (oldest, middle) = open_older(options, &mut newest, found)?;
+    let (oldest, middle) = open_older(options, &mut newest, found, care)?;
     Ok(Parts { newest, oldest, middle })
 }
 
@@ -177,6 +180,7 @@ fn open_older(
     options: &Options,
     newest: &mut Live,
     found: Vec<u64>,
+    care: Care,
 ) -> Result<(Option<Live>, VecDeque<Middle>), StorageError> {
     let directory = &options.directory;
     let catalog = newest.catalog()?;
@@ -192,11 +196,11 @@ fn open_older(
         let path = generation_path(directory, first_seq);
         let closed = catalog.iter().find(|closed| closed.first_seq == first_seq);
         if oldest.is_none() {
-            oldest = Some(open_generation(options, first_seq, Some(end))?.live());
+            oldest = Some(open_generation(options, first_seq, Some(end), care)?.live());
         } else if let Some(closed) = closed {
             middle.push_back(Middle { closed: *closed, end, on_disk: files::tree_on_disk(&path) });
         } else {
-            let live = open_generation(options, first_seq, Some(end))?.live();
+            let live = open_generation(options, first_seq, Some(end), care)?.live();
             let closed = Closed { first_seq, counts: live.counts() };
             middle.push_back(Middle { closed, end, on_disk: live.on_disk() });
         }

@@ -3,7 +3,10 @@
 
 use std::{fs, io, path::Path};
 
-use super::{blank, generation_path};
+use super::{
+    blank, generation_path,
+    judge::{Care, Case, SEGMENTS},
+};
 use crate::queue::{
     Ledger, Options,
     commit::Value,
@@ -11,11 +14,9 @@ use crate::queue::{
     generation::StorageError,
     live::{self, Live},
     meta::{Counts, Meta},
-    salvage::{self, Raw, Salvage},
+    salvage::{self, Salvage},
 };
 
-/// What a new database takes before anything is in it.
-const SEGMENTS: u64 = 1 << 20;
 const QUARANTINE: &str = "quarantine";
 /// How the name of a generation begins that was mended whole and isn't in its place yet.
 const MENDED: &str = "mended-";
@@ -42,19 +43,16 @@ pub(in crate::queue) fn open_generation(
     options: &Options,
     first_seq: u64,
     end: Option<u64>,
+    care: Care,
 ) -> Result<Opened, StorageError> {
     let path = generation_path(&options.directory, first_seq);
-    let Raw { bytes, unreadable } = salvage::read(&path)?;
-    let what = match Live::open(&path, first_seq) {
-        Ok(_) if unreadable > 0 => format!("{unreadable} of its pages can't be read"),
-        Ok(live) if reaches(&live, &bytes, end)? => return Ok(Opened::Whole(live)),
-        Ok(_) => "its last entries are missing".to_owned(),
-        Err(StorageError::Damaged(what)) => what,
-        Err(_) if unreadable > 0 => format!("{unreadable} of its pages can't be read"),
-        Err(error) => return Err(error),
+    let raw = salvage::read(&path)?;
+    let what = match (Case { options, first_seq, end, raw: &raw }).open(care)? {
+        Ok(live) => return Ok(Opened::Whole(live)),
+        Err(what) => what,
     };
-    mend(options, first_seq, end, &bytes)?;
-    drop(bytes);
+    mend(options, first_seq, end, &raw.bytes)?;
+    drop(raw);
     let live = Live::open(&path, first_seq)?;
     let Counts { samples, ledger, .. } = live.counts();
     let lost = ledger.dropped.corrupt;
@@ -66,15 +64,6 @@ pub(in crate::queue) fn open_generation(
         "mended a damaged part of the queue"
     );
     Ok(Opened::Mended(live))
-}
-
-/// Whether a generation that opened reaches as far as it must: a quiet open isn't believed. The
-/// successor's name tells where the others end; of the newest, its own file tells what it held.
-fn reaches(live: &Live, bytes: &[u8], end: Option<u64>) -> Result<bool, StorageError> {
-    match end {
-        Some(end) => Ok(live.meta.next_seq == end),
-        None => Ok(salvage::highest_seq(bytes)?.is_none_or(|seq| seq < live.meta.next_seq)),
-    }
 }
 
 /// Puts a generation with what can still be read in the place of a damaged one, which goes to the

@@ -9,7 +9,7 @@ use crate::queue::{
     generation::{MAX_COMMIT, StorageError},
     live::Live,
     meta::{Closed, Counts},
-    recovery::{self, Opened},
+    recovery::{self, Care, Opened},
 };
 
 /// What the database files may grow by before the next look at the cap: two segments.
@@ -136,7 +136,8 @@ impl Store {
     /// Opens the next generation behind the one that went.
     fn open_next(&mut self) -> Result<(), StorageError> {
         let Some(Middle { closed, end, .. }) = self.middle.pop_front() else { return Ok(()) };
-        let opened = recovery::open_generation(&self.options, closed.first_seq, Some(end))?;
+        let opened =
+            recovery::open_generation(&self.options, closed.first_seq, Some(end), Care::AsItIs)?;
         if matches!(opened, Opened::Mended(_)) {
             self.note_drop();
             self.measure_rest();

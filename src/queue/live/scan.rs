@@ -1,0 +1,90 @@
+//! What a generation holds, read through its database. Nothing here changes anything.
+
+use jiff::Timestamp;
+
+use super::Live;
+use crate::queue::{
+    commit::Value, generation::StorageError, reading::Reading, record, window::Window,
+};
+
+impl Live {
+    /// Reads entries in order, at most `max_samples` with at most `max_bytes` of payload (one at
+    /// least). Nothing is removed.
+    pub(in crate::queue) fn scan(
+        &self,
+        max_samples: usize,
+        max_bytes: u64,
+    ) -> Result<Window, StorageError> {
+        let (from, to) = self.bounds();
+        let mut reading = Reading::default();
+        for item in self.generation.scan(&from, &to)? {
+            let (key, value) = item?;
+            reading.take(key, &value);
+            if reading.found.len() >= max_samples || reading.bytes > max_bytes {
+                break;
+            }
+        }
+        Ok(Window::new(reading, max_samples, max_bytes))
+    }
+
+    /// Whether the entry `seq` is in it.
+    pub(in crate::queue) fn holds(&self, seq: u64) -> Result<bool, StorageError> {
+        let (from, _) = self.bounds();
+        // The value that holds it is the last one that begins at it or before.
+        let Some((_, value)) = self.generation.last(&from, &record::key(seq, u16::MAX))? else {
+            return Ok(false);
+        };
+        let mut rest = &value[..];
+        while let Ok(part) = record::parse_frame(rest) {
+            if part.seq == seq {
+                return Ok(true);
+            }
+            rest = &rest[part.frame_length()..];
+        }
+        Ok(false)
+    }
+
+    /// How many entries a scan finds whole; [`Self::counts`] says how many there should be.
+    pub(in crate::queue) fn count(&self) -> Result<u64, StorageError> {
+        let (from, to) = self.bounds();
+        let mut count = 0;
+        for item in self.generation.scan(&from, &to)? {
+            let (_, value) = item?;
+            let mut rest = &value[..];
+            while let Ok(part) = record::parse_frame(rest) {
+                count += u64::from(part.index + 1 == part.count);
+                rest = &rest[part.frame_length()..];
+            }
+        }
+        Ok(count)
+    }
+
+    /// All values that hold entries, in order: for a generation that is written anew.
+    pub(in crate::queue) fn values(&self) -> Result<Vec<Value>, StorageError> {
+        let (from, to) = self.bounds();
+        let mut values = Vec::new();
+        for item in self.generation.scan(&from, &to)? {
+            let (key, value) = item?;
+            if let Ok(key) = key.as_slice().try_into() {
+                values.push((key, value.to_vec()));
+            }
+        }
+        Ok(values)
+    }
+
+    /// The wall clock of the newest entry.
+    pub(in crate::queue) fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
+        let (from, to) = self.bounds();
+        let mut reading = Reading::default();
+        // The last value may hold no more than the end of a long record.
+        let last = self.generation.last(&from, &to)?;
+        let Some((seq, _)) = last.and_then(|(key, _)| record::parse_key(&key)) else {
+            return Ok(None);
+        };
+        for item in self.generation.scan(&record::key(seq, 0), &to)? {
+            let (key, value) = item?;
+            reading.take(key, &value);
+        }
+        Ok(reading.found.last().map(|found| found.entry.sample.timestamp))
+    }
+}
