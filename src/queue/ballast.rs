@@ -11,6 +11,8 @@ use std::{
 use super::files;
 
 const NAME: &str = "ballast";
+/// The database opens again by writing a segment of 512 KiB and a snapshot, and goes on in a second one.
+const BYTES: usize = 1152 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -20,10 +22,9 @@ pub(super) struct Ballast {
 }
 
 impl Ballast {
-    /// The ballast of a queue with this cap; nothing is written yet.
-    pub(super) fn of(directory: &Path, max_bytes: u64) -> Self {
-        let bytes = (max_bytes / 32).clamp(256 << 10, 1 << 20);
-        Self { path: directory.join(NAME), bytes: usize::try_from(bytes).unwrap_or(1 << 20) }
+    /// The ballast of the queue in `directory`; nothing is written yet.
+    pub(super) fn of(directory: &Path) -> Self {
+        Self { path: directory.join(NAME), bytes: BYTES }
     }
 
     /// The room that it takes.
@@ -73,11 +74,11 @@ mod tests {
     #[test]
     fn ballast_takes_room_until_it_is_let_go() {
         let home = tempfile::tempdir().unwrap();
-        let ballast = Ballast::of(home.path(), 8_000_000);
+        let ballast = Ballast::of(home.path());
         assert!(!ballast.release());
         ballast.restore().unwrap();
         let bytes = fs::metadata(home.path().join(NAME)).unwrap().len();
-        assert_eq!(bytes, 256 << 10);
+        assert_eq!(bytes, BYTES as u64);
         fs::write(home.path().join(NAME), "less").unwrap();
         ballast.restore().unwrap();
         assert_eq!(fs::metadata(home.path().join(NAME)).unwrap().len(), bytes);

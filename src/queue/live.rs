@@ -51,12 +51,24 @@ impl Live {
         catalog: &[Closed],
     ) -> Result<Self, StorageError> {
         let unborn = path.with_file_name(format!("{UNBORN}{:020}", meta.next_seq));
-        let generation = Generation::create(&unborn)?;
+        Self::bear(&unborn, path, meta, catalog).inspect_err(|_| {
+            // The next opening removes it at the latest.
+            fs::remove_dir_all(&unborn).ok();
+        })
+    }
+
+    fn bear(
+        unborn: &Path,
+        path: &Path,
+        meta: &Meta,
+        catalog: &[Closed],
+    ) -> Result<Self, StorageError> {
+        let generation = Generation::create(unborn)?;
         let changes = vec![(META_KEY, Some(sealed(meta)?)), (CATALOG_KEY, Some(sealed(&catalog)?))];
         generation.commit(changes)?;
         generation.sync()?;
         drop(generation);
-        fs::rename(&unborn, path)?;
+        fs::rename(unborn, path)?;
         files::sync_directory(path.parent().unwrap_or(path))?;
         Self::open(path, meta.next_seq)
     }

@@ -74,7 +74,7 @@ impl Work {
         ring: Arc<Ring>,
         lock: Lock,
     ) -> Result<(Self, watch::Receiver<Stats>), StorageError> {
-        let ballast = Ballast::of(&home.options.directory, home.options.max_bytes);
+        let ballast = Ballast::of(&home.options.directory);
         let (stats, watched) = watch::channel(Stats::default());
         let mut work = Self {
             home,

@@ -114,6 +114,7 @@ async fn examine(directory: &Path) -> Left {
     put(&queue, SAMPLES..SAMPLES + 1, 100).await;
     let newest = queue.consumer.peek(1, 1 << 20).await.unwrap();
     assert_eq!(numbers(&newest), [SAMPLES], "it takes samples again");
+    assert!(newest[0].seq > u64::from(SAMPLES), "{} was used before", newest[0].seq);
     let corrupt = queue.stats.borrow().ledger.dropped.corrupt;
     Left { samples: u32::try_from(left.len()).unwrap(), corrupt }
 }

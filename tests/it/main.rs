@@ -13,6 +13,7 @@ mod damage;
 mod delivery;
 mod fixtures;
 mod forwarding;
+mod losses;
 mod model;
 mod queue;
 mod receiver;

@@ -10,6 +10,7 @@ use crate::queue::{
     live::Live,
     meta::{Closed, Counts},
     recovery::{self, Care, Opened},
+    trouble,
 };
 
 /// What the database files may grow by before the next look at the cap: two segments.
@@ -27,7 +28,8 @@ impl Store {
     /// What is opened grows a little. More than one step is for the background.
     pub(super) fn make_room_to_open(&mut self) -> Result<(), StorageError> {
         if self.options.overflow == Overflow::DropOldest && self.lacks_room(0) {
-            self.evict()?;
+            let evicted = self.evict().map(|_| ());
+            return unless_full(evicted);
         }
         Ok(())
     }
@@ -176,7 +178,8 @@ impl Store {
             && self.newest.counts().samples == 0
             && self.newest.on_disk() > limit
         {
-            self.rotate()?;
+            let rotated = self.rotate();
+            return unless_full(rotated);
         }
         Ok(())
     }
@@ -184,4 +187,10 @@ impl Store {
     fn generation_limit(&self) -> u64 {
         (self.options.max_bytes / 10).clamp(600_000, 8_000_000.max(self.options.max_bytes / 128))
     }
+}
+
+/// A disk without room for a new generation is no reason not to go on with the old one: it is tried
+/// again when something leaves.
+fn unless_full(done: Result<(), StorageError>) -> Result<(), StorageError> {
+    done.or_else(|error| if trouble::is_full(&error) { Ok(()) } else { Err(error) })
 }
