@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use collector::queue::{Options, Queue};
@@ -134,7 +135,7 @@ async fn queue_of_a_later_format_is_refused_and_left_alone() {
     let ours = fs::read_to_string(&mark).unwrap();
     fs::write(&mark, "collector queue 9\n").unwrap();
     let clock = std::sync::Arc::new(collector::clock::SystemClock);
-    let refused = collector::queue::open(options(home.path()), None, clock, Default::default());
+    let refused = collector::queue::open(options(home.path()), None, clock, Duration::ZERO);
     let refused = with_causes(&refused.unwrap_err());
     assert!(refused.contains("later version") && refused.contains('9'), "{refused}");
     fs::write(&mark, ours).unwrap();
