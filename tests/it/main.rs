@@ -20,3 +20,4 @@ mod support;
 mod telemetry;
 mod tidy;
 mod tls;
+mod tools;
