@@ -18,7 +18,10 @@ mod endpoint;
 pub mod server;
 mod tools;
 
-pub use tools::{PageEvent, PageRequest, PurgeEvent, PurgeRequest, Shown, ShownPage, VerifyEvent};
+pub use tools::{
+    DeadLettersAsked, DeadLettersEvent, PageEvent, PageRequest, PurgeEvent, PurgeRequest, Shown,
+    ShownLetter, ShownPage, VerifyEvent,
+};
 
 /// The path of the figures.
 const STATS: &str = "/v1/stats";
@@ -28,6 +31,8 @@ const FLUSH: &str = "/v1/flush";
 const PAGE: &str = "/v1/page";
 /// The path of an examination.
 const VERIFY: &str = "/v1/verify";
+/// The path of the dead letters.
+const DEAD_LETTERS: &str = "/v1/dead-letters";
 /// The path that throws away.
 const PURGE: &str = "/v1/purge";
 

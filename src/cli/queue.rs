@@ -20,6 +20,7 @@ use crate::{
     telemetry::{self, Format, Level},
 };
 
+mod dead_letters;
 mod export;
 mod flush;
 mod pages;
@@ -46,6 +47,12 @@ pub enum Command {
     Export(export::Args),
     /// Examine the queue without changing it; exit code 1 if it is damaged
     Verify(verify::Args),
+    /// The samples that the server refused alone, kept with its answer
+    DeadLetters {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: dead_letters::Command,
+    },
     /// Throw samples away; says what it would do, and does it with --yes
     Purge(purge::Args),
 }
@@ -59,6 +66,7 @@ impl Command {
             Self::Export(args) => &args.config,
             Self::Verify(args) => &args.config,
             Self::Purge(args) => &args.config,
+            Self::DeadLetters { command } => command.config(),
         }
     }
 }
@@ -116,6 +124,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             Command::Export(args) => export::run(args, output, &config).await,
             Command::Verify(args) => verify::run(args, &config).await,
             Command::Purge(args) => purge::run(args, &config).await,
+            Command::DeadLetters { command } => dead_letters::run(command, &config).await,
         }
     })
 }

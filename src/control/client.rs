@@ -9,8 +9,9 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
 use super::{
-    FLUSH, FlushEvent, FlushRequest, PAGE, PURGE, PageEvent, PageRequest, PurgeEvent, PurgeRequest,
-    Report, STATS, ShownPage, VERIFY, VerifyEvent, endpoint,
+    DEAD_LETTERS, DeadLettersAsked, DeadLettersEvent, FLUSH, FlushEvent, FlushRequest, PAGE, PURGE,
+    PageEvent, PageRequest, PurgeEvent, PurgeRequest, Report, STATS, ShownLetter, ShownPage,
+    VERIFY, VerifyEvent, endpoint,
 };
 use crate::{
     forward::flush::{Outcome, Progress},
@@ -134,6 +135,23 @@ impl Client {
                 PurgeEvent::Progress(gone) => progress(gone),
                 PurgeEvent::Done(amount) => return Ok(amount),
                 PurgeEvent::Failed(why) => return Err(ClientError::Failed(why)),
+            }
+        }
+    }
+
+    /// Shows dead letters, has them sent again or thrown away: those that are shown, and how many they
+    /// were.
+    pub async fn dead_letters(
+        &mut self,
+        asked: &DeadLettersAsked,
+    ) -> Result<(Vec<ShownLetter>, u64), ClientError> {
+        let mut events = self.post(DEAD_LETTERS, asked).await?;
+        let mut letters = Vec::new();
+        loop {
+            match events.next().await? {
+                DeadLettersEvent::Letter(letter) => letters.push(*letter),
+                DeadLettersEvent::Done(count) => return Ok((letters, count)),
+                DeadLettersEvent::Failed(why) => return Err(ClientError::Failed(why)),
             }
         }
     }

@@ -22,7 +22,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{FLUSH, FlushEvent, FlushRequest, PAGE, PURGE, Report, STATS, VERIFY, endpoint};
+use super::{
+    DEAD_LETTERS, FLUSH, FlushEvent, FlushRequest, PAGE, PURGE, Report, STATS, VERIFY, endpoint,
+};
 use crate::{
     forward::{self, Nudge, flush},
     queue,
@@ -33,7 +35,7 @@ mod inspect;
 /// Clients that are served at once; more wait.
 const CLIENTS: usize = 16;
 /// A request's body is no longer than this.
-const MAX_BODY: usize = 4096;
+const MAX_BODY: usize = 32 << 10;
 /// A request's head has to be there within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest flush.
@@ -128,7 +130,8 @@ async fn answer(request: Request<Incoming>, view: View, jobs: mpsc::Sender<Job>)
         (&Method::POST, PAGE) => inspect::page(request, &view).await,
         (&Method::POST, VERIFY) => inspect::verify(view, jobs).await,
         (&Method::POST, PURGE) => inspect::purge(request, view, jobs).await,
-        (_, STATS | FLUSH | PAGE | VERIFY | PURGE) => {
+        (&Method::POST, DEAD_LETTERS) => inspect::dead_letters(request, &view).await,
+        (_, STATS | FLUSH | PAGE | VERIFY | PURGE | DEAD_LETTERS) => {
             text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
         }
         _ => text(StatusCode::NOT_FOUND, "no such resource\n"),

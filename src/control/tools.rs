@@ -1,10 +1,11 @@
 //! What the tools that look into the queue ask of the daemon, and what they hear.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    queue::{Amount, Entry, Page, Part, Selection, Verdict},
+    queue::{Amount, DeadLetter, Entry, Page, Part, Selection, Verdict, Which},
     sample::Line,
 };
 
@@ -115,6 +116,68 @@ pub enum PurgeEvent {
     Progress(Amount),
     /// So much went, or would go.
     Done(Amount),
+    /// The queue didn't do it.
+    Failed(String),
+}
+
+/// Asks about dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum DeadLettersAsked {
+    /// Shows them.
+    List {
+        /// The first sequence number.
+        from: u64,
+        /// No more than so many; the daemon sends no more than about 1 MiB in any case.
+        max: usize,
+    },
+    /// Has these sent again.
+    Retry(Which),
+    /// Throws these away.
+    Purge(Which),
+}
+
+/// A dead letter as tools show it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ShownLetter {
+    /// When the server refused it.
+    pub refused_at: Timestamp,
+    /// The status of the server's answer.
+    pub status: u16,
+    /// The beginning of the answer, the API key masked.
+    pub answer: String,
+    /// It was asked to be sent again, waits for that and is counted as queued.
+    pub retrying: bool,
+    /// The object of `queue export`; null when its figures can't be said in JSON.
+    pub sample: Option<Box<RawValue>>,
+    /// Its sequence number.
+    pub seq: u64,
+}
+
+impl ShownLetter {
+    /// What `letter` shows.
+    #[must_use]
+    pub fn new(letter: &DeadLetter) -> Self {
+        let DeadLetter { entry, refusal, retrying } = letter;
+        Self {
+            refused_at: refusal.at,
+            status: refusal.status,
+            answer: refusal.answer.clone(),
+            retrying: *retrying,
+            sample: Shown::new(entry).ok().map(|shown| shown.line),
+            seq: entry.seq,
+        }
+    }
+}
+
+/// A line of the answer to a [`DeadLettersAsked`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLettersEvent {
+    /// One of them.
+    Letter(Box<ShownLetter>),
+    /// That was it: how many were shown, are sent again, or are gone.
+    Done(u64),
     /// The queue didn't do it.
     Failed(String),
 }

@@ -10,8 +10,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Body, Job, View, asked, line, narrate, ndjson, stream, text};
 use crate::{
-    control::{PageEvent, PageRequest, PurgeEvent, PurgeRequest, ShownPage, VerifyEvent},
-    queue::Inspector,
+    control::{
+        DeadLettersAsked, DeadLettersEvent, PageEvent, PageRequest, PurgeEvent, PurgeRequest,
+        ShownLetter, ShownPage, VerifyEvent,
+    },
+    queue::{Inspector, QueueError},
 };
 
 pub(super) async fn page(request: Request<Incoming>, view: &View) -> Response<Body> {
@@ -74,4 +77,38 @@ async fn throw_away(inspector: Inspector, asked: PurgeRequest, lines: Sender<Byt
         amount.map_or_else(|error| PurgeEvent::Failed(error.to_string()), PurgeEvent::Done)
     };
     narrate(work, lines).await;
+}
+
+pub(super) async fn dead_letters(request: Request<Incoming>, view: &View) -> Response<Body> {
+    let Some(wanted) = asked(request).await else {
+        return text(
+            StatusCode::BAD_REQUEST,
+            "expected {\"list\": {\"from\": number, \"max\": number}}, {\"retry\": which} or {\"purge\": which}\n",
+        );
+    };
+    let mut lines = Vec::new();
+    let end = match letters(&view.inspector, wanted, &mut lines).await {
+        Ok(count) => DeadLettersEvent::Done(count),
+        Err(error) => DeadLettersEvent::Failed(error.to_string()),
+    };
+    lines.extend(line(&end));
+    ndjson(Full::from(lines).boxed_unsync())
+}
+
+async fn letters(
+    inspector: &Inspector,
+    wanted: DeadLettersAsked,
+    lines: &mut Vec<u8>,
+) -> Result<u64, QueueError> {
+    match wanted {
+        DeadLettersAsked::List { from, max } => {
+            let letters = inspector.dead_letters(from, max).await?;
+            for letter in &letters {
+                lines.extend(line(&DeadLettersEvent::Letter(Box::new(ShownLetter::new(letter)))));
+            }
+            Ok(letters.len() as u64)
+        }
+        DeadLettersAsked::Retry(which) => inspector.retry_dead_letters(which).await,
+        DeadLettersAsked::Purge(which) => inspector.purge_dead_letters(which).await,
+    }
 }

@@ -1,14 +1,23 @@
 //! `queue peek`, `export`, `verify` and `purge` as an operator uses them, while the daemon runs and
 //! while it doesn't.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
 
+use collector::queue::Refusal;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{
-    process::{Home, Process, Ran, wait_until},
-    server::{Mode, Server},
+use crate::{
+    queue::{open, options},
+    support::{
+        process::{Home, Process, Ran, wait_until},
+        server::{Mode, Server},
+    },
 };
 
 /// Samples that wait before a test looks at them.
@@ -217,6 +226,12 @@ fn wrong_words_are_wrong_usage() {
         &["peek", "-n", "0"],
         &["peek", "-n", "10001"],
         &["peek", "-n", "-1"],
+        &["dead-letters"],
+        &["dead-letters", "show"],
+        &["dead-letters", "show", "one"],
+        &["dead-letters", "retry"],
+        &["dead-letters", "retry", "1", "--all"],
+        &["dead-letters", "purge", "--yes"],
     ] {
         let ran = home.run(&[&["queue"], words].concat());
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{words:?}: {ran:?}");
@@ -242,4 +257,114 @@ fn tools_beside_a_daemon_that_does_not_answer_end_with_75() {
     }
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code, Some(0));
+}
+
+/// Makes the first of the queued samples dead letters, as the forwarder does.
+#[tokio::main(flavor = "current_thread")]
+async fn refuse(home: &Home, count: usize) {
+    let mut queue = open(options(&home.path("buffer")));
+    let entries = queue.consumer.peek(count, 1 << 20).await.unwrap();
+    let at = "2026-11-22T19:11:32Z".parse().unwrap();
+    let refusal = Refusal { at, status: 422, answer: "no \u{1b}[31mthanks".into() };
+    assert_eq!(queue.consumer.dead_letter(&entries, refusal).await.unwrap(), count as u64);
+}
+
+fn letters(home: &Home) -> Vec<Value> {
+    let listed = done(home, &["dead-letters", "list", "--json"]).json();
+    listed["dead_letters"].as_array().unwrap().clone()
+}
+
+#[test]
+fn dead_letters_are_listed_shown_sent_again_and_purged() {
+    let server = Server::start(Mode::Answer(503));
+    let home = Home::new(&server.url(), &[]);
+    assert_eq!(outage(&home).stop().code, Some(0));
+    refuse(&home, 6);
+    let exported = lines(&done(&home, &["export"]).out);
+    assert_eq!(exported[0]["seq"], 7, "they aren't queued");
+    let look = |home: &Home| {
+        let table = done(home, &["dead-letters", "list"]).out;
+        assert!(table.contains("422") && table.contains("thanks"), "{table}");
+        assert!(!table.contains('\x1b'), "{table}");
+        assert_eq!(seqs(&letters(home)), [1, 2, 3, 4, 5, 6]);
+        let shown = done(home, &["dead-letters", "show", "3"]).json();
+        assert_eq!(shown["seq"], 3);
+        assert_eq!(shown["sample"]["seq"], 3);
+        assert_eq!([&shown["status"], &shown["retrying"]], [&json!(422), &json!(false)]);
+        assert_eq!(shown["refused_at"], "2026-11-22T19:11:32Z");
+        assert_eq!(home.run(&["queue", "dead-letters", "show", "7"]).code, Some(1));
+        let said = done(home, &["dead-letters", "purge", "--all"]).out;
+        assert!(said.starts_with("would purge 6 dead letters"), "{said}");
+    };
+    look(&home);
+    let purged = done(&home, &["dead-letters", "purge", "1", "--yes", "--json"]).json();
+    assert_eq!(purged, json!({"purged": 1}));
+    refuse(&home, 1);
+    let daemon = home.daemon();
+    assert_eq!(seqs(&letters(&home)), [2, 3, 4, 5, 6, 7]);
+    let purged = done(&home, &["dead-letters", "purge", "2", "99", "--yes"]).out;
+    assert_eq!(purged, "purged 1 dead letter\n");
+    let retried = done(&home, &["dead-letters", "retry", "4", "5", "1"]).out;
+    assert_eq!(retried, "2 dead letters will be sent again\n");
+    let states: Vec<_> = letters(&home).iter().map(|letter| letter["retrying"] == true).collect();
+    assert_eq!(states, [false, true, true, false, false]);
+    assert_eq!(home.stats()["queue"]["dead_letters"], 3);
+    server.turn(Mode::Accept);
+    wait_until("they are delivered", || letters(&home).len() == 3);
+    let done_again = done(&home, &["dead-letters", "retry", "--all", "--json"]).json();
+    assert_eq!(done_again, json!({"retried": 3}));
+    wait_until("all are delivered", || letters(&home).is_empty());
+    assert_eq!(done(&home, &["dead-letters", "list"]).out, "there are no dead letters\n");
+    assert_eq!(daemon.stop().code, Some(0));
+    let verdict = done(&home, &["verify", "--json"]).json();
+    let stats = home.stats();
+    assert_eq!(verdict["ledger"], stats["ledger"]);
+    assert_eq!(stats["ledger"]["dropped"]["purged"], 2);
+    let received: BTreeSet<_> = server.received().iter().map(|sample| sample.seq).collect();
+    assert!([3, 4, 5, 6, 7].iter().all(|seq| received.contains(seq)), "{received:?}");
+    assert!([1, 2].iter().all(|seq| !received.contains(seq)), "{received:?}");
+}
+
+/// Runs as root alone; as anybody else there is nobody whose identity could be taken.
+#[test]
+fn root_beside_a_stopped_daemon_leaves_nothing_to_itself() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let server = Server::start(Mode::Answer(503));
+    let home = Home::new(&server.url(), &[]);
+    assert_eq!(outage(&home).stop().code, Some(0));
+    refuse(&home, 2);
+    fs::set_permissions(home.path(""), fs::Permissions::from_mode(0o711)).unwrap();
+    give(&home.path("buffer"), NOBODY);
+    fs::remove_file(home.path("buffer/lock")).unwrap();
+    done(&home, &["verify"]);
+    done(&home, &["peek"]);
+    // The output is whoever's that asked for it, wherever the queue's owner may write.
+    done(&home, &["export", "--output", "config/out.ndjson"]);
+    assert_eq!(home.path("config/out.ndjson").metadata().unwrap().uid(), 0);
+    done(&home, &["dead-letters", "retry", "1"]);
+    done(&home, &["dead-letters", "purge", "2", "--yes"]);
+    done(&home, &["purge", "--older-than", "1ms", "--yes"]);
+    done(&home, &["purge", "--all", "--yes"]);
+    assert_owner(&home.path("buffer"), NOBODY);
+}
+
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] });
+    found.chain([directory.to_owned()]).collect()
+}
+
+fn give(directory: &Path, owner: u32) {
+    for path in below(directory) {
+        std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
+    }
+}
+
+fn assert_owner(directory: &Path, owner: u32) {
+    for path in below(directory) {
+        assert_eq!(path.metadata().unwrap().uid(), owner, "{}", path.display());
+    }
 }
