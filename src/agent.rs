@@ -89,13 +89,13 @@ pub async fn run(config: Config, receiver: Option<String>) -> Result<(), AgentEr
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Tasks::default();
     let transport = HttpTransport::new(config.http.clone())?;
-    let Queue { producer, consumer, stats, owner } = open(&config)?;
+    let Queue { producer, consumer, inspector, stats, owner } = open(&config)?;
     if let Some(address) = receiver {
         tasks.receive(&config, &address, stopped.clone()).await?;
     }
     let (forwarder, handle) = forwarder(&config, consumer, transport);
     let Handle { status: forwarder_status, nudge } = handle;
-    let view = View { stats: stats.clone(), forwarder: forwarder_status, nudge };
+    let view = View { stats: stats.clone(), forwarder: forwarder_status, nudge, inspector };
     let control = Server::bind(&config.socket, view)
         .map_err(|source| AgentError::Control { path: config.socket.clone(), source })?;
     announce(&config, &stats.borrow());

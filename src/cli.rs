@@ -164,9 +164,12 @@ fn keep_private() {
 
 /// Another process owns the queue.
 fn is_in_use(error: &anyhow::Error) -> bool {
-    let in_use = |error: &OpenError| matches!(error, OpenError::Lock(LockError::Held { .. }));
+    let held = |error: &LockError| matches!(error, LockError::Held { .. });
+    let in_use = |error: &OpenError| matches!(error, OpenError::Lock(error) if held(error));
     let of_agent = |error: &AgentError| matches!(error, AgentError::Queue(error) if in_use(error));
-    error.downcast_ref().is_some_and(in_use) || error.downcast_ref().is_some_and(of_agent)
+    error.downcast_ref().is_some_and(held)
+        || error.downcast_ref().is_some_and(in_use)
+        || error.downcast_ref().is_some_and(of_agent)
 }
 
 /// A runtime on this thread alone: the daemon's work is small, and threads cost memory.

@@ -16,11 +16,25 @@ use crate::{
 pub mod client;
 mod endpoint;
 pub mod server;
+mod tools;
+
+pub use tools::{
+    DeadLettersAsked, DeadLettersEvent, PageEvent, PageRequest, PurgeEvent, PurgeRequest, Shown,
+    ShownLetter, ShownPage, VerifyEvent,
+};
 
 /// The path of the figures.
 const STATS: &str = "/v1/stats";
 /// The path that delivers now.
 const FLUSH: &str = "/v1/flush";
+/// The path of a page of entries.
+const PAGE: &str = "/v1/page";
+/// The path of an examination.
+const VERIFY: &str = "/v1/verify";
+/// The path of the dead letters.
+const DEAD_LETTERS: &str = "/v1/dead-letters";
+/// The path that throws away.
+const PURGE: &str = "/v1/purge";
 
 /// What `queue stats --json` prints: the queue, its whole life, and what the forwarder is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

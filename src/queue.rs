@@ -1,5 +1,5 @@
 //! The durable queue: roles as types. A [`Producer`] only enqueues, a [`Consumer`] only peeks and
-//! settles, [`Stats`] are watched. One owner thread does all blocking work behind these; nothing
+//! settles, an [`Inspector`] looks in and purges for the tools, [`Stats`] are watched. One owner thread does all blocking work behind these; nothing
 //! here names sled.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -22,6 +22,8 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
+mod inspector;
+mod leaf;
 mod live;
 mod lock;
 mod meta;
@@ -34,13 +36,16 @@ mod salvage;
 mod store;
 mod tail;
 mod trouble;
+mod verify;
 mod window;
 mod work;
 
 pub use capacity::DISK_PERCENT;
 pub use generation::{StorageError, is_guarded, note_panic};
+pub use inspector::{Amount, Inspector, Page, Selection, Which, verify_closed};
 pub use lock::LockError;
 pub use owner::Owner;
+pub use verify::{Database, Part, Verdict};
 
 /// Where the queue lives and what bounds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,16 +221,6 @@ impl Ledger {
     }
 }
 
-/// Which dead letters are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Which {
-    /// All of them.
-    All,
-    /// Those with these sequence numbers.
-    Seqs(Vec<u64>),
-}
-
 /// Why the queue couldn't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -281,6 +276,8 @@ pub struct Queue {
     pub producer: Producer,
     /// For the forwarder.
     pub consumer: Consumer,
+    /// For tools.
+    pub inspector: Inspector,
     /// For everybody who wants to look.
     pub stats: watch::Receiver<Stats>,
     /// The thread that does the work; to be joined.
@@ -302,8 +299,9 @@ pub fn open(
     let owner::Started { commands, ring, owner, stats } =
         owner::start(options, machine, clock, patience)?;
     let producer = Producer { ring, commands: commands.clone() };
-    let consumer = Consumer { commands, stats: stats.clone() };
-    Ok(Queue { producer, consumer, stats, owner })
+    let consumer = Consumer { commands: commands.clone(), stats: stats.clone() };
+    let inspector = Inspector::new(commands, stats.clone());
+    Ok(Queue { producer, consumer, inspector, stats, owner })
 }
 
 /// Whether there is a queue in `directory` at all.

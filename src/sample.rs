@@ -6,9 +6,11 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
+mod line;
 mod metrics;
 mod ticks;
 
+pub use line::Line;
 pub use metrics::{
     Connections, Cpu, CpuTimes, Device, Disk, Filesystem, Inodes, Interface, LoadAverage,
     LogicalCpu, Memory, Mode, Network, Swap, TcpStates, Traffic,

@@ -20,9 +20,15 @@ use crate::{
     telemetry::{self, Format, Level},
 };
 
+mod dead_letters;
+mod export;
 mod flush;
+mod pages;
+mod peek;
+mod purge;
 mod report;
 mod stats;
+mod verify;
 
 /// A daemon that is just starting holds the lock before it listens: it is waited for so long.
 const STARTING: Duration = Duration::from_secs(2);
@@ -35,6 +41,34 @@ pub enum Command {
     Stats(StatsArgs),
     /// Deliver everything that is queued now, without waiting out a backoff; discards nothing
     Flush(FlushArgs),
+    /// Show the oldest samples that are queued; removes nothing
+    Peek(peek::Args),
+    /// Write everything that is queued as NDJSON, one sample a line; removes nothing
+    Export(export::Args),
+    /// Examine the queue without changing it; exit code 1 if it is damaged
+    Verify(verify::Args),
+    /// The samples that the server refused alone, kept with its answer
+    DeadLetters {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: dead_letters::Command,
+    },
+    /// Throw samples away; says what it would do, and does it with --yes
+    Purge(purge::Args),
+}
+
+impl Command {
+    fn config(&self) -> &ConfigArgs {
+        match self {
+            Self::Stats(args) => &args.config,
+            Self::Flush(args) => &args.config,
+            Self::Peek(args) => &args.config,
+            Self::Export(args) => &args.config,
+            Self::Verify(args) => &args.config,
+            Self::Purge(args) => &args.config,
+            Self::DeadLetters { command } => command.config(),
+        }
+    }
 }
 
 /// Arguments of `queue stats`.
@@ -73,13 +107,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Does what `command` says.
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
-    let config = match command {
-        Command::Stats(args) => &args.config,
-        Command::Flush(args) => &args.config,
-    };
-    let config = config.load()?;
+    let config = command.config().load()?;
     warn_of(&config)?;
     keep_private();
+    // As whoever asked: the queue's owner may have no right to write there.
+    let output = if let Command::Export(args) = command { args.open()? } else { None };
     // Before any other thread starts: they inherit the identity.
     become_owner(&config.queue.directory)?;
     let options = telemetry::Options { level: Level::Warning, file: None, format: Format::Text };
@@ -88,18 +120,31 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         match command {
             Command::Stats(args) => stats::run(args, &config).await,
             Command::Flush(args) => flush::run(args, &config).await,
+            Command::Peek(args) => peek::run(args, &config).await,
+            Command::Export(args) => export::run(args, output, &config).await,
+            Command::Verify(args) => verify::run(args, &config).await,
+            Command::Purge(args) => purge::run(args, &config).await,
+            Command::DeadLetters { command } => dead_letters::run(command, &config).await,
         }
     })
 }
 
 /// The queue, through the daemon or by hand.
-enum Access {
+enum Access<Here = Box<Queue>> {
     Daemon(Client),
-    Here(Box<Queue>),
+    Here(Here),
 }
 
 /// Reaches the queue: the socket answers, or the queue is free, or neither within two seconds.
 async fn reach(config: &Config) -> anyhow::Result<Access> {
+    reach_or(config, || open_here(config)).await
+}
+
+/// As [`reach`]; does `here` where no daemon answers.
+async fn reach_or<Here>(
+    config: &Config,
+    mut here: impl FnMut() -> anyhow::Result<Here>,
+) -> anyhow::Result<Access<Here>> {
     let deadline = Instant::now() + STARTING;
     loop {
         match Client::connect(&config.socket).await {
@@ -110,8 +155,8 @@ async fn reach(config: &Config) -> anyhow::Result<Access> {
             }
             Err(_) => {}
         }
-        match open_here(config) {
-            Ok(queue) => return Ok(Access::Here(Box::new(queue))),
+        match here() {
+            Ok(done) => return Ok(Access::Here(done)),
             Err(error) if is_in_use(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(POLL).await;
             }
@@ -127,14 +172,20 @@ async fn reach(config: &Config) -> anyhow::Result<Access> {
     }
 }
 
-fn open_here(config: &Config) -> anyhow::Result<Queue> {
+fn expect_queue(config: &Config) -> anyhow::Result<()> {
     let directory = &config.queue.directory;
     if !queue::exists(directory) {
         anyhow::bail!("there is no queue in {} yet", directory.display());
     }
+    Ok(())
+}
+
+fn open_here(config: &Config) -> anyhow::Result<Box<Queue>> {
+    expect_queue(config)?;
     let machine_id = host::machine_id();
     let clock = Arc::new(SystemClock);
-    Ok(queue::open(config.queue.clone(), machine_id.as_deref(), clock, Duration::ZERO)?)
+    let queue = queue::open(config.queue.clone(), machine_id.as_deref(), clock, Duration::ZERO)?;
+    Ok(Box::new(queue))
 }
 
 /// Run as root, takes the identity of the directory's owner, so that nothing is left that the

@@ -1,7 +1,7 @@
 //! `collector sample`: one sample of each enabled group on standard output. Queues and sends
 //! nothing.
 
-use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     clock::{Clock, SystemClock},
     collect, host,
-    sample::{Figures, Origin, Sample},
+    sample::{Line, Origin, Sample},
     sampler::{self, SampleError, Sampler},
 };
 
@@ -103,35 +103,18 @@ fn sample(sampler: &mut dyn Sampler, options: &Options) -> Result<Sample, Sample
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
-    samples: Vec<Entry<'a>>,
+    samples: Vec<Line<'a>>,
 }
 
-/// A sample as it would be sent, but without the sequence number that only the queue gives.
-#[derive(Serialize)]
-struct Entry<'a> {
-    timestamp: Timestamp,
-    host: &'a str,
-    tags: &'a BTreeMap<String, String>,
-    interval: f64,
-    kind: &'static str,
-    metrics: Figures<'a>,
+/// A sample as it would be sent, but without the identity that only the queue gives.
+fn line(sample: &Sample) -> Line<'_> {
+    Line::new(sample, None)
 }
 
 fn print_json(samples: &[Sample], out: &mut impl Write) -> anyhow::Result<()> {
-    let document = Document { schema: 1, samples: samples.iter().map(entry).collect() };
+    let document = Document { schema: 1, samples: samples.iter().map(line).collect() };
     let json = serde_json::to_string(&document).context("can't encode the samples")?;
     writeln!(out, "{json}").context("can't print")
-}
-
-fn entry(sample: &Sample) -> Entry<'_> {
-    Entry {
-        timestamp: sample.timestamp,
-        host: &sample.origin.host,
-        tags: &sample.origin.tags,
-        interval: sample.interval.as_secs_f64(),
-        kind: sample.metrics.group().name(),
-        metrics: sample.metrics.figures(),
-    }
 }
 
 #[cfg(test)]

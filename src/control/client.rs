@@ -8,11 +8,26 @@ use hyper::{Request, Response, body::Incoming, client::conn::http1::SendRequest}
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
-use super::{FLUSH, FlushEvent, FlushRequest, Report, STATS, endpoint};
-use crate::forward::flush::{Outcome, Progress};
+use super::{
+    DEAD_LETTERS, DeadLettersAsked, DeadLettersEvent, FLUSH, FlushEvent, FlushRequest, PAGE, PURGE,
+    PageEvent, PageRequest, PurgeEvent, PurgeRequest, Report, STATS, ShownLetter, ShownPage,
+    VERIFY, VerifyEvent, endpoint,
+};
+use crate::{
+    forward::flush::{Outcome, Progress},
+    queue::{Amount, Part, Verdict},
+};
+
+mod events;
+
+use events::Events;
 
 /// A daemon that doesn't answer within this time doesn't answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// One step of a longer work, on a slow disk.
+const STEP: Duration = Duration::from_mins(1);
+/// A large queue is read whole before it is known how much a purge takes.
+const MEASURING: Duration = Duration::from_mins(30);
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Why the daemon couldn't be asked.
@@ -24,6 +39,9 @@ pub enum ClientError {
     /// Somebody listens and doesn't answer as expected.
     #[error("the daemon's answer on the control socket is no use: {0}")]
     Answer(String),
+    /// The daemon couldn't do it.
+    #[error("the daemon couldn't do it: {0}")]
+    Failed(String),
 }
 
 /// A connection to the daemon.
@@ -66,27 +84,85 @@ impl Client {
         mut progress: impl FnMut(Progress),
     ) -> Result<Outcome, ClientError> {
         let request = FlushRequest { timeout: timeout.as_secs_f64() };
-        let body = serde_json::to_vec(&request).unwrap_or_default();
-        let mut response = self.ask("POST", FLUSH, body.into()).await?;
-        let mut lines = Vec::new();
-        let deadline = tokio::time::Instant::now() + timeout + PATIENCE;
+        let events = self.post(FLUSH, &request).await?;
+        let mut events = events.within(timeout + PATIENCE);
         loop {
-            let frame =
-                tokio::time::timeout_at(deadline, response.frame()).await.map_err(|_| late())?;
-            let Some(Ok(frame)) = frame else {
-                return Err(ClientError::Answer("it ended early".into()));
-            };
-            lines.extend(frame.into_data().unwrap_or_default());
-            while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = lines.drain(..=end).collect();
-                match serde_json::from_slice(&line)
-                    .map_err(|error| ClientError::Answer(error.to_string()))?
-                {
-                    FlushEvent::Progress(step) => progress(step),
-                    FlushEvent::Done(outcome) => return Ok(outcome),
-                }
+            match events.next().await? {
+                FlushEvent::Progress(step) => progress(step),
+                FlushEvent::Done(outcome) => return Ok(outcome),
             }
         }
+    }
+
+    /// The queued entries from `from` on, as many as a page holds and at most `max_samples`.
+    pub async fn page(&mut self, from: u64, max_samples: usize) -> Result<ShownPage, ClientError> {
+        let mut events = self.post(PAGE, &PageRequest { from, max_samples }).await?;
+        let mut samples = Vec::new();
+        loop {
+            match events.next().await? {
+                PageEvent::Sample(sample) => samples.push(sample),
+                PageEvent::End { next, damaged } => {
+                    return Ok(ShownPage { samples, next, damaged });
+                }
+                PageEvent::Failed(why) => return Err(ClientError::Failed(why)),
+            }
+        }
+    }
+
+    /// Has the daemon examine its queue; `each` hears of its parts.
+    pub async fn verify(&mut self, mut each: impl FnMut(&Part)) -> Result<Verdict, ClientError> {
+        let events = self.post(VERIFY, &()).await?;
+        let mut events = events.silent_for(STEP);
+        loop {
+            match events.next().await? {
+                VerifyEvent::Part(part) => each(&part),
+                VerifyEvent::Done(verdict) => return Ok(verdict),
+                VerifyEvent::Failed(why) => return Err(ClientError::Failed(why)),
+            }
+        }
+    }
+
+    /// Has the daemon purge, or measure what a purge would take.
+    pub async fn purge(
+        &mut self,
+        request: PurgeRequest,
+        mut progress: impl FnMut(Amount),
+    ) -> Result<Amount, ClientError> {
+        let events = self.post(PURGE, &request).await?;
+        let mut events = events.silent_for(if request.commit { STEP } else { MEASURING });
+        loop {
+            match events.next().await? {
+                PurgeEvent::Progress(gone) => progress(gone),
+                PurgeEvent::Done(amount) => return Ok(amount),
+                PurgeEvent::Failed(why) => return Err(ClientError::Failed(why)),
+            }
+        }
+    }
+
+    /// Shows dead letters, has them sent again or thrown away: those that are shown, and how many they
+    /// were.
+    pub async fn dead_letters(
+        &mut self,
+        asked: &DeadLettersAsked,
+    ) -> Result<(Vec<ShownLetter>, u64), ClientError> {
+        let mut events = self.post(DEAD_LETTERS, asked).await?;
+        let mut letters = Vec::new();
+        loop {
+            match events.next().await? {
+                DeadLettersEvent::Letter(letter) => letters.push(*letter),
+                DeadLettersEvent::Done(count) => return Ok((letters, count)),
+                DeadLettersEvent::Failed(why) => return Err(ClientError::Failed(why)),
+            }
+        }
+    }
+
+    async fn post<Q: serde::Serialize, T>(
+        &mut self,
+        path: &str,
+        request: &Q,
+    ) -> Result<Events<T>, ClientError> {
+        let body = serde_json::to_vec(request).unwrap_or_default();
+        Ok(Events::new(self.ask("POST", path, body.into()).await?))
     }
 
     async fn ask(

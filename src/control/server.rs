@@ -1,5 +1,5 @@
-//! The daemon's end of the control socket. It never touches the store: it owns watched figures and
-//! a nudge for the forwarder. Requests are bounded in size, time and number.
+//! The daemon's end of the control socket. It never touches the store: it owns watched figures, a
+//! nudge for the forwarder and, for the tools, an inspector. Requests are bounded in size, time and number.
 
 use std::{convert::Infallible, io, path::Path, pin::Pin, sync::Arc, time::Duration};
 
@@ -16,21 +16,26 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
-use super::{FLUSH, FlushEvent, FlushRequest, Report, STATS, endpoint};
+use super::{
+    DEAD_LETTERS, FLUSH, FlushEvent, FlushRequest, PAGE, PURGE, Report, STATS, VERIFY, endpoint,
+};
 use crate::{
     forward::{self, Nudge, flush},
     queue,
 };
 
+mod inspect;
+
 /// Clients that are served at once; more wait.
 const CLIENTS: usize = 16;
 /// A request's body is no longer than this.
-const MAX_BODY: usize = 4096;
+const MAX_BODY: usize = 32 << 10;
 /// A request's head has to be there within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest flush.
@@ -49,6 +54,8 @@ pub struct View {
     pub forwarder: watch::Receiver<forward::Status>,
     /// Ends the forwarder's wait.
     pub nudge: Nudge,
+    /// Looks into the queue and purges.
+    pub inspector: queue::Inspector,
 }
 
 /// The bound control socket.
@@ -120,54 +127,88 @@ async fn answer(request: Request<Incoming>, view: View, jobs: mpsc::Sender<Job>)
             json(StatusCode::OK, &report)
         }
         (&Method::POST, FLUSH) => flush(request, view, jobs).await,
-        (_, STATS | FLUSH) => text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+        (&Method::POST, PAGE) => inspect::page(request, &view).await,
+        (&Method::POST, VERIFY) => inspect::verify(view, jobs).await,
+        (&Method::POST, PURGE) => inspect::purge(request, view, jobs).await,
+        (&Method::POST, DEAD_LETTERS) => inspect::dead_letters(request, &view).await,
+        (_, STATS | FLUSH | PAGE | VERIFY | PURGE | DEAD_LETTERS) => {
+            text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
+        }
         _ => text(StatusCode::NOT_FOUND, "no such resource\n"),
     }
 }
 
 async fn flush(request: Request<Incoming>, view: View, jobs: mpsc::Sender<Job>) -> Response<Body> {
-    let body =
-        tokio::time::timeout(HEAD_TIMEOUT, Limited::new(request.into_body(), MAX_BODY).collect());
-    let Ok(Ok(body)) = body.await else {
-        return text(StatusCode::BAD_REQUEST, "the request has no body that can be read\n");
-    };
-    let asked = serde_json::from_slice::<FlushRequest>(&body.to_bytes());
-    let timeout = asked.ok().and_then(|asked| Duration::try_from_secs_f64(asked.timeout).ok());
+    let asked: Option<FlushRequest> = asked(request).await;
+    let timeout = asked.and_then(|asked| Duration::try_from_secs_f64(asked.timeout).ok());
     let Some(timeout) = timeout else {
         return text(StatusCode::BAD_REQUEST, "expected {\"timeout\": seconds}\n");
     };
+    stream(jobs, |lines| deliver(view, timeout.min(MAX_FLUSH), lines)).await
+}
+
+/// What a request's body asks; `None` if that can't be read.
+async fn asked<T: DeserializeOwned>(request: Request<Incoming>) -> Option<T> {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let body = tokio::time::timeout(HEAD_TIMEOUT, body).await.ok()?.ok()?;
+    serde_json::from_slice(&body.to_bytes()).ok()
+}
+
+/// Answers with the lines that a job writes as it goes on. It ends with the connection.
+async fn stream<F: Future<Output = ()> + Send + 'static>(
+    jobs: mpsc::Sender<Job>,
+    job: impl FnOnce(Sender<Bytes, Infallible>) -> F,
+) -> Response<Body> {
     let (lines, body) = Channel::<Bytes, Infallible>::new(64);
-    if jobs.send(Box::pin(deliver(view, timeout.min(MAX_FLUSH), lines))).await.is_err() {
+    if jobs.send(Box::pin(job(lines))).await.is_err() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the connection is closing\n");
     }
-    let mut response = Response::new(body.boxed_unsync());
+    ndjson(body.boxed_unsync())
+}
+
+fn ndjson(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response
 }
 
 /// Flushes, and writes a line for each step and one for the end.
-async fn deliver(view: View, timeout: Duration, mut lines: Sender<Bytes, Infallible>) {
+async fn deliver(view: View, timeout: Duration, lines: Sender<Bytes, Infallible>) {
+    let work = |steps: watch::Sender<_>| async move {
+        let progress = |step| {
+            steps.send_replace(Some(FlushEvent::Progress(step)));
+        };
+        let View { stats, forwarder, nudge, .. } = view;
+        FlushEvent::Done(flush::drain(stats, forwarder, nudge, timeout, progress).await)
+    };
+    narrate(work, lines).await;
+}
+
+/// Does `work` and writes a line for each of its steps, as far as the client keeps up, and one for
+/// its end. It is given up when the client goes away.
+async fn narrate<T: serde::Serialize, F: Future<Output = T>>(
+    work: impl FnOnce(watch::Sender<Option<T>>) -> F,
+    mut lines: Sender<Bytes, Infallible>,
+) {
     let (steps, mut taken) = watch::channel(None);
-    let flushing = flush::drain(view.stats, view.forwarder, view.nudge, timeout, |progress| {
-        steps.send_replace(Some(progress));
-    });
-    tokio::pin!(flushing);
-    let outcome = loop {
+    let work = work(steps);
+    tokio::pin!(work);
+    let end = loop {
         tokio::select! {
-            outcome = &mut flushing => break outcome,
+            end = &mut work => break end,
             Ok(()) = taken.changed() => {
-                let Some(step) = *taken.borrow_and_update() else { continue };
-                if lines.send_data(line(&FlushEvent::Progress(step))).await.is_err() {
+                let Some(step) = taken.borrow_and_update().as_ref().map(line) else { continue };
+                if lines.send_data(step).await.is_err() {
                     return;
                 }
             }
         }
     };
     // A client that went away has no use for the end.
-    lines.send_data(line(&FlushEvent::Done(outcome))).await.ok();
+    lines.send_data(line(&end)).await.ok();
 }
 
-fn line(event: &FlushEvent) -> Bytes {
+fn line<T: serde::Serialize>(event: &T) -> Bytes {
     let mut line = serde_json::to_vec(event).unwrap_or_default();
     line.push(b'\n');
     line.into()

@@ -13,7 +13,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeadLetter, Dropped, Entry, Refusal, files,
+    DeadLetter, Dropped, Entry, Ledger, Refusal, files,
     generation::StorageError,
     reading::Reading,
     record::{self, DecodeError, SEAL},
@@ -92,8 +92,13 @@ pub(super) struct DeadLetters {
 impl DeadLetters {
     /// Reads the log of a queue with this cap. Damaged notes are passed over.
     pub(super) fn open(directory: &Path, max_bytes: u64) -> Result<Self, StorageError> {
-        let path = directory.join(NAME);
         fs::remove_file(directory.join(UNFINISHED)).or_else(absent)?;
+        Self::read_log(directory, max_bytes)
+    }
+
+    /// As [`Self::open`], for who only looks: it changes nothing.
+    pub(super) fn read_log(directory: &Path, max_bytes: u64) -> Result<Self, StorageError> {
+        let path = directory.join(NAME);
         let (slots, left, max_bytes) = (BTreeMap::new(), Left::default(), max_bytes / SHARE);
         let mut dead = Self { path, file: None, end: 0, slots, left, max_bytes };
         match fs::read(&dead.path) {
@@ -160,6 +165,16 @@ impl DeadLetters {
             self.write(&[Note::Lost(lost)])?;
         }
         Ok(known.saturating_sub(set_aside))
+    }
+
+    /// The ledger as it is when `queue` is the queue's own, and how many dead letters are missing from it.
+    pub(super) fn complete(&self, mut queue: Ledger) -> (Ledger, u64) {
+        let known = self.slots.len() as u64 + self.left.total();
+        let missing = queue.dead_lettered.saturating_sub(known);
+        queue.dead_lettered = self.count() + missing;
+        queue.acknowledged += self.left.acknowledged;
+        queue.dropped.add(&self.left.dropped);
+        (queue, missing)
     }
 
     /// Keeps an entry with the server's answer, on stable storage when this returns.

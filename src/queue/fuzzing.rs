@@ -3,6 +3,7 @@
 
 use super::{
     commit::Value,
+    leaf::leaf,
     meta::{Closed, Counts, Meta},
     reading::Reading,
     record::{self, HEADER, MAGIC},
@@ -16,6 +17,17 @@ pub fn notes(bytes: &[u8]) {
         assert!(matches!(again, Ok(Ok(_))), "what was read is written and read again");
     }
     drop(record::unseal::<Vec<Closed>>(bytes));
+}
+
+/// Reads pages of what can be read of a closed database's raw bytes.
+pub fn pages(bytes: &[u8]) {
+    let mut from = 0;
+    while from < u64::MAX {
+        let (window, next) = leaf(bytes, &(from..u64::MAX), 2, 6000);
+        assert!(next > from && window.entries.len() <= 2);
+        assert!(window.entries.iter().all(|entry| (from..next).contains(&entry.seq)));
+        from = next;
+    }
 }
 
 /// Salvages what can be read of a database's raw bytes, and reads what would be written.

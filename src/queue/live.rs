@@ -17,6 +17,7 @@ use super::{
     window::Window,
 };
 
+mod look;
 mod scan;
 
 /// How the name of a generation begins while it is being created.

@@ -46,19 +46,27 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock for somebody who only looks: the file stays as it is. It isn't waited for.
+    pub(super) fn take_quietly(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join(NAME);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path),
+            other => other,
+        };
+        let file = file.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { file }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+            Err(TryLockError::WouldBlock) => Err(held(directory)),
+        }
+    }
+
     /// Takes the lock, waiting at most `patience` for another process to let go of it.
     pub(super) fn take(directory: &Path, patience: Duration) -> Result<Self, LockError> {
         let path = directory.join(NAME);
         let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut options = File::options();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        files::restrict(&path).map_err(failed)?;
+        let file = create(&path).map_err(failed)?;
         let deadline = Instant::now() + patience;
         loop {
             match file.try_lock() {
@@ -67,12 +75,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::park_timeout(POLL);
                 }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(LockError::Held {
-                        directory: directory.to_owned(),
-                        pid: read_pid(directory),
-                    });
-                }
+                Err(TryLockError::WouldBlock) => return Err(held(directory)),
             }
         }
         // On a full disk others learn no pid; the lock holds all the same.
@@ -94,6 +97,18 @@ impl Lock {
 
 fn full(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::StorageFull { Ok(()) } else { Err(error) }
+}
+
+fn held(directory: &Path) -> LockError {
+    LockError::Held { directory: directory.to_owned(), pid: read_pid(directory) }
+}
+
+/// Opens the lock file, makes it when it is absent.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    files::restrict(path)?;
+    Ok(file)
 }
 
 /// The pid is inside the lock file.

@@ -63,6 +63,8 @@ pub(super) enum Leaves {
     DeadLettered,
     /// Older than `max_age`.
     Expired,
+    /// The operator threw them away.
+    Purged,
 }
 
 impl Meta {
@@ -93,6 +95,7 @@ impl Meta {
             Leaves::Acknowledged => self.left.acknowledged += samples,
             Leaves::DeadLettered => self.left.dead_lettered += samples,
             Leaves::Expired => self.left.dropped.expired += samples,
+            Leaves::Purged => self.left.dropped.purged += samples,
         }
     }
 }

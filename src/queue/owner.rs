@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Entry, OpenError, Options, QueueError, Refusal, Reply, Stats, files,
+    inspector::Request,
     lock::Lock,
     ring::Ring,
     work::{Home, Work},
@@ -42,6 +43,7 @@ pub(super) enum Command {
         refusal: Refusal,
         reply: Reply<u64>,
     },
+    Inspect(Request),
     Close,
 }
 

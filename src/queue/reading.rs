@@ -56,6 +56,13 @@ impl Reading {
         }
     }
 
+    /// Forgets entries below `seq`.
+    pub(super) fn forget_below(&mut self, seq: u64) {
+        let forgotten = self.found.partition_point(|found| found.entry.seq < seq);
+        let gone = self.found.drain(..forgotten);
+        self.bytes -= gone.map(|found| found.entry.bytes).sum::<u64>();
+    }
+
     /// Takes the next part of a record; `None` if it isn't one.
     fn take_part(&mut self, part: &Part<'_>, value: usize) -> Option<()> {
         if part.index == 0 {

@@ -22,7 +22,7 @@ mod judge;
 mod mend;
 
 pub(super) use judge::Care;
-pub(super) use mend::{Opened, forget_quarantine, open_generation, renew};
+pub(super) use mend::{MENDED, Opened, QUARANTINE, forget_quarantine, open_generation, renew};
 
 const PREFIX: &str = "gen-";
 
@@ -97,14 +97,16 @@ fn remove_unborn(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn list(directory: &Path) -> io::Result<Vec<u64>> {
+/// The first sequence number of the generation whose directory has this name.
+pub(super) fn first_seq(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// The generations in `directory`, the oldest first.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::parse);
-        if let Some(Ok(first_seq)) = number {
-            found.push(first_seq);
-        }
+        found.extend(entry?.file_name().to_str().and_then(first_seq));
     }
     found.sort_unstable();
     Ok(found)

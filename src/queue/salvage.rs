@@ -79,6 +79,11 @@ pub(super) struct Salvage {
     records: BTreeMap<u64, Found>,
     /// The last meta record.
     pub(super) meta: Option<Meta>,
+    /// Whole frames, however often they stand there.
+    pub(super) frames: u64,
+    /// Places that begin as a frame does and aren't one: damage, or the rest of what the database has
+    /// written over.
+    pub(super) torn: u64,
 }
 
 struct Found {
@@ -104,7 +109,7 @@ impl Salvage {
     fn in_bytes(bytes: &[u8]) -> Result<Self, u8> {
         let mut parts: BTreeMap<(u64, u16), (u16, u64, Vec<u8>)> = BTreeMap::new();
         let mut meta: Option<Meta> = None;
-        let mut rest = bytes;
+        let (mut rest, mut torn) = (bytes, 0);
         while let Some(at) = memmem::find(rest, COMMON) {
             rest = &rest[at..];
             match record::parse_frame(rest) {
@@ -115,7 +120,7 @@ impl Salvage {
                     continue;
                 }
                 Err(DecodeError::LaterVersion(version)) => return Err(version),
-                Err(DecodeError::Damaged(_)) => {}
+                Err(DecodeError::Damaged(_)) => torn += u64::from(rest.starts_with(&MAGIC)),
             }
             if let Ok(found) = record::unseal::<Meta>(rest)
                 && meta.as_ref().is_none_or(|last| age(last) <= age(&found))
@@ -124,7 +129,18 @@ impl Salvage {
             }
             rest = &rest[1..];
         }
-        Ok(Self { records: whole(parts), meta })
+        let frames = parts.len() as u64;
+        Ok(Self { records: whole(parts), meta, frames, torn })
+    }
+
+    /// The sequence numbers of whole records, in order.
+    pub(super) fn seqs(&self) -> impl Iterator<Item = u64> {
+        self.records.keys().copied()
+    }
+
+    /// Whether the record `seq` is whole.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.records.contains_key(&seq)
     }
 
     /// Keeps the records of `seqs` that hadn't left.

@@ -26,7 +26,9 @@ use super::{
 use crate::{clock::Clock, sample::Sample};
 
 mod dead;
+mod inspect;
 mod leave;
+mod purge;
 mod reclaim;
 mod room;
 

@@ -19,6 +19,7 @@ use super::{
     ballast::Ballast,
     files,
     generation::{self, StorageError},
+    inspector::Request,
     lock::Lock,
     owner::Command,
     recovery,
@@ -131,6 +132,37 @@ impl Work {
             Command::DeadLetter { seqs, refusal, reply } => {
                 let settled = self.with(Doing::Other, |store| store.set_aside(&seqs, &refusal));
                 answer(reply, settled);
+            }
+            Command::Inspect(request) => self.inspect(request),
+        }
+    }
+
+    /// Does one step of a tool.
+    fn inspect(&mut self, request: Request) {
+        match request {
+            Request::Page { cursor, reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.page(cursor)));
+            }
+            Request::Examine { after, reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.examine(after)));
+            }
+            Request::Survey { reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.survey()));
+            }
+            Request::Measure { reply } => {
+                answer(reply, self.with(Doing::Other, |store| Ok(store.amount())));
+            }
+            Request::Purge { selection, through, reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.purge(selection, through)));
+            }
+            Request::DeadLetters { from, max, reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.dead_letters(from, max)));
+            }
+            Request::Retry { which, reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.retry_dead_letters(&which)));
+            }
+            Request::PurgeDeadLetters { which, reply } => {
+                answer(reply, self.with(Doing::Other, |store| store.purge_dead_letters(&which)));
             }
         }
     }

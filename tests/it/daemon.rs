@@ -9,4 +9,5 @@ mod kill;
 mod outage;
 mod owner;
 mod shutdown;
+mod tools;
 mod wire;

@@ -21,3 +21,4 @@ mod support;
 mod telemetry;
 mod tidy;
 mod tls;
+mod tools;

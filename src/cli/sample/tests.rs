@@ -1,5 +1,7 @@
 //! The command against the real system: shape of the object, presence of figures.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::*;

@@ -17,9 +17,10 @@ use crate::queue::{
     salvage::{self, Salvage},
 };
 
-const QUARANTINE: &str = "quarantine";
+/// Where the last damaged generation is kept as it was.
+pub(in crate::queue) const QUARANTINE: &str = "quarantine";
 /// How the name of a generation begins that was mended whole and isn't in its place yet.
-const MENDED: &str = "mended-";
+pub(in crate::queue) const MENDED: &str = "mended-";
 
 /// How a generation was opened.
 pub(in crate::queue) enum Opened {

@@ -54,7 +54,6 @@ impl Store {
     }
 
     /// Dead letters from `from_seq` on, at most `max` and about 1 MiB of them.
-    #[expect(dead_code, reason = "for the tools that come next")]
     pub(in crate::queue) fn dead_letters(
         &mut self,
         from_seq: u64,
@@ -64,7 +63,6 @@ impl Store {
     }
 
     /// Dead letters are to be sent again, before everything else; how many.
-    #[expect(dead_code, reason = "for the tools that come next")]
     pub(in crate::queue) fn retry_dead_letters(
         &mut self,
         which: &Which,
@@ -74,7 +72,6 @@ impl Store {
     }
 
     /// Dead letters are thrown away, counted as purged; how many.
-    #[expect(dead_code, reason = "for the tools that come next")]
     pub(in crate::queue) fn purge_dead_letters(
         &mut self,
         which: &Which,

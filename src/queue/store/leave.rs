@@ -82,14 +82,20 @@ impl Store {
             }
             self.note_drop();
             self.leave(&mut window, &gone, Leaves::Expired)?;
-            // What expired can't be settled, and a value that it shared lies under another key now.
-            self.lent = match (self.front, self.lent_limits) {
-                (Some(_), Some((max_samples, max_bytes))) => {
-                    self.front_live().scan(max_samples, max_bytes)?
-                }
-                _ => Window::default(),
-            };
+            self.lend_anew()?;
         }
+        Ok(())
+    }
+
+    /// Reads anew what was lent: what was dropped can't be settled, and a value that it shared lies
+    /// under another key now.
+    pub(super) fn lend_anew(&mut self) -> Result<(), StorageError> {
+        self.lent = match (self.front, self.lent_limits) {
+            (Some(_), Some((max_samples, max_bytes))) => {
+                self.front_live().scan(max_samples, max_bytes)?
+            }
+            _ => Window::default(),
+        };
         Ok(())
     }
 

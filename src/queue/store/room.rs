@@ -5,7 +5,7 @@ use std::fs;
 
 use super::{Middle, Store};
 use crate::queue::{
-    Ledger, Overflow, files,
+    Dropped, Ledger, Overflow, files,
     generation::{MAX_COMMIT, StorageError},
     live::Live,
     meta::{Closed, Counts},
@@ -104,15 +104,25 @@ impl Store {
             }
             self.rotate()?;
         }
-        let Some(oldest) = &self.oldest else { return Ok(false) };
-        let (Counts { samples, mut ledger, .. }, end) = (oldest.counts(), oldest.meta.next_seq);
-        ledger.dropped.overflow += samples;
-        self.note_drop();
+        let samples = self.drop_oldest(|dropped| &mut dropped.overflow)?;
         tracing::debug!(samples, "the oldest entries gave way");
+        Ok(true)
+    }
+
+    /// Removes the oldest generation, which isn't the newest, with all that is in it, counted by
+    /// `reason`; returns how many samples that were.
+    pub(super) fn drop_oldest(
+        &mut self,
+        reason: fn(&mut Dropped) -> &mut u64,
+    ) -> Result<u64, StorageError> {
+        let Some(oldest) = &self.oldest else { return Ok(0) };
+        let (Counts { samples, mut ledger, .. }, end) = (oldest.counts(), oldest.meta.next_seq);
+        *reason(&mut ledger.dropped) += samples;
+        self.note_drop();
         self.fold(ledger)?;
         self.lent.forget_below(end);
         self.find_front()?;
-        Ok(true)
+        Ok(samples)
     }
 
     /// Removes the oldest generation, which is empty and isn't the newest.
@@ -149,7 +159,7 @@ impl Store {
     }
 
     /// Closes the newest generation and begins another.
-    fn rotate(&mut self) -> Result<(), StorageError> {
+    pub(super) fn rotate(&mut self) -> Result<(), StorageError> {
         self.unsynced = None;
         self.newest.sync()?;
         let old = &self.newest;

@@ -51,7 +51,12 @@ impl World {
         let encoder = Box::new(Json::new(Compression::None));
         let (_, Handle { status, nudge }) =
             Forwarder::new(config.forward, queue.consumer, encoder, transport);
-        let view = View { stats: queue.stats, forwarder: status, nudge };
+        let view = View {
+            stats: queue.stats,
+            forwarder: status,
+            nudge,
+            inspector: queue.inspector,
+        };
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let server = Server::bind(&config.socket, view).expect("a new socket");

@@ -12,4 +12,5 @@ fuzz_target!(|bytes: &[u8]| {
         fuzzing::mend_checksums(&mut bytes);
     }
     fuzzing::salvage(&bytes);
+    fuzzing::pages(&bytes);
 });
