@@ -1,0 +1,166 @@
+//! `verify`: opens what is left, takes everything out and compares it with the journal. One line of
+//! figures, and exit 0 only when nothing is lost, wrong, out of order or out of balance.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use collector::queue::{Entry, Ledger, Queue, QueueError, Stats};
+
+use crate::{
+    content,
+    journal::{Journal, Past, STREAMS},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The queue's directory.
+    directory: PathBuf,
+    /// The journal of the writer.
+    #[arg(long)]
+    journal: PathBuf,
+    /// The power was cut: what was acknowledged may come again.
+    #[arg(long)]
+    power_cut: bool,
+    /// So many confirmed samples may be missing, when they are counted as corrupt.
+    #[arg(long, default_value = "0")]
+    damaged: u64,
+    /// Bound on the bytes on disk.
+    #[arg(long, default_value = "100000000")]
+    cap: u64,
+}
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    confirmed: usize,
+    present: usize,
+    lost: u64,
+    reordered: u64,
+    repeated: u64,
+    again: u64,
+    reused: u64,
+    wrong: u64,
+    ledger: Ledger,
+    unbalanced: u64,
+}
+
+/// Verifies; 0 when all is well.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let past = Past::read(&args.journal);
+    let start = Instant::now();
+    let mut queue = match content::open(&args.directory, args.cap) {
+        Ok(queue) => queue,
+        Err(error) => {
+            println!("opened=no confirmed={} error={error:?}", past.confirmed.len());
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let open_ms = start.elapsed().as_millis();
+    let journal = Journal::open(&args.journal)?;
+    let mut found = Found { confirmed: past.confirmed.len(), ..Found::default() };
+    found.balance(&queue);
+    let entries = drain(&mut queue, &journal).await?;
+    found.compare(&past, &journal, &entries);
+    found.balance(&queue);
+    let works = works(&mut queue, &journal, past.next(0)).await? && reopens(queue, &args);
+    let well = works && found.is_well(&args);
+    println!("opened=yes open_ms={open_ms} {found} works={}", if works { "yes" } else { "no" });
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn drain(queue: &mut Queue, journal: &Journal) -> Result<Vec<Entry>, QueueError> {
+    let mut all = Vec::new();
+    loop {
+        let entries = queue.consumer.peek(500, 1 << 20).await?;
+        if entries.is_empty() {
+            return Ok(all);
+        }
+        journal.note_entries("taking", &entries);
+        queue.consumer.acknowledge(&entries).await?;
+        journal.note_entries("taken", &entries);
+        all.extend(entries);
+    }
+}
+
+/// Whether the queue takes a sample and gives it back.
+async fn works(queue: &mut Queue, journal: &Journal, number: u64) -> Result<bool, QueueError> {
+    journal.note("offered", [number]);
+    let done = queue.producer.enqueue(vec![content::sample(number, 300)]).await?;
+    journal.note("confirmed", [number]);
+    let entries = drain(queue, journal).await?;
+    let numbers: Vec<_> = entries.iter().map(|entry| content::number(&entry.sample)).collect();
+    Ok(done.refused == 0 && numbers == [Some(number)])
+}
+
+/// Whether it opens again with the same ledger.
+fn reopens(queue: Queue, args: &Args) -> bool {
+    let stats = queue.stats.clone();
+    queue.owner.close();
+    let before = stats.borrow().ledger;
+    match content::open(&args.directory, args.cap) {
+        Ok(queue) => queue.stats.borrow().ledger == before,
+        Err(_) => false,
+    }
+}
+
+impl Found {
+    fn balance(&mut self, queue: &Queue) {
+        let Stats { queue: depth, ledger, .. } = &*queue.stats.borrow();
+        let left = ledger.acknowledged + ledger.dead_lettered + ledger.dropped.total();
+        self.unbalanced += u64::from(ledger.enqueued != left + depth.samples);
+        self.ledger = *ledger;
+    }
+
+    fn compare(&mut self, past: &Past, journal: &Journal, entries: &[Entry]) {
+        let mut present = BTreeSet::new();
+        let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut last_seq = 0;
+        for entry in entries {
+            self.reordered += u64::from(entry.seq <= last_seq);
+            last_seq = entry.seq;
+            let Some(number) = content::number(&entry.sample) else {
+                self.wrong += 1;
+                continue;
+            };
+            let before = last.insert(number % STREAMS, number);
+            self.reordered += u64::from(before.is_some_and(|before| before > number));
+            self.repeated += u64::from(!present.insert(number));
+            self.again += u64::from(past.taken.contains(&number));
+            let known = past.taking.get(&(entry.agent_id, entry.seq));
+            self.reused += u64::from(known.is_some_and(|known| *known != number));
+        }
+        let taking: BTreeSet<_> = past.taking.values().copied().collect();
+        let missing = past.confirmed.difference(&present).copied();
+        let missing: Vec<_> = missing
+            .filter(|number| !taking.contains(number) && !past.missed.contains(number))
+            .collect();
+        journal.note("missed", &missing);
+        self.present = entries.len();
+        // What gave way at the cap is counted, and no loss.
+        self.lost = (missing.len() as u64).saturating_sub(self.ledger.dropped.overflow);
+    }
+
+    fn is_well(&self, args: &Args) -> bool {
+        let counted = self.lost <= self.ledger.dropped.corrupt;
+        let again = if args.power_cut { 0 } else { self.again };
+        let faults = self.reordered + self.repeated + self.reused + self.wrong + self.unbalanced;
+        faults + again == 0 && (self.lost == 0 || (self.lost <= args.damaged && counted))
+    }
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { confirmed, present, lost, reordered, repeated, again, reused, wrong, .. } = self;
+        write!(
+            f,
+            "confirmed={confirmed} present={present} lost={lost} reordered={reordered} \
+             repeated={repeated} again={again} reused={reused} wrong={wrong} corrupt={} \
+             overflow={} unbalanced={}",
+            self.ledger.dropped.corrupt, self.ledger.dropped.overflow, self.unbalanced
+        )
+    }
+}
