@@ -73,24 +73,20 @@ impl Past {
 
     fn take(&mut self, line: &str) {
         let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
-        for word in rest.split(' ').filter(|word| !word.is_empty()) {
-            let mut parts = word.split('/');
-            let number: u64 = parts.next_back().unwrap().parse().unwrap();
-            match what {
-                "offered" => {
+        let words = rest.split(' ').filter(|word| !word.is_empty());
+        let numbers = || words.clone().map(|word| word.parse::<u64>().unwrap());
+        match what {
+            "offered" => {
+                for number in numbers() {
                     let highest = self.highest.entry(number % STREAMS).or_default();
                     *highest = number.max(*highest);
                 }
-                "confirmed" => drop(self.confirmed.insert(number)),
-                "taken" => drop(self.taken.insert(number)),
-                "missed" => drop(self.missed.insert(number)),
-                "taking" => {
-                    let agent_id = parts.next().unwrap().parse().unwrap();
-                    let seq = parts.next().unwrap().parse().unwrap();
-                    self.taking.insert((agent_id, seq), number);
-                }
-                _ => {}
             }
+            "confirmed" => self.confirmed.extend(numbers()),
+            "missed" => self.missed.extend(numbers()),
+            "taking" => self.taking.extend(words.map(identified)),
+            "taken" => self.taken.extend(words.map(|word| identified(word).1)),
+            _ => {}
         }
     }
 
@@ -98,4 +94,11 @@ impl Past {
     pub(crate) fn next(&self, stream: u64) -> u64 {
         self.highest.get(&stream).map_or(stream, |highest| highest + STREAMS)
     }
+}
+
+/// An entry of a line: its identity and its number.
+fn identified(word: &str) -> ((Uuid, u64), u64) {
+    let mut parts = word.split('/');
+    let mut next = || parts.next().unwrap();
+    ((next().parse().unwrap(), next().parse().unwrap()), next().parse().unwrap())
 }

@@ -12,6 +12,7 @@ use clap::Parser;
 
 mod content;
 mod crash_points;
+mod delivered;
 mod journal;
 mod rebuild;
 mod recording;
@@ -30,6 +31,8 @@ enum Command {
     Verify(verify::Args),
     /// Rebuild what power cuts could have left of a recorded run, and verify each.
     CrashPoints(crash_points::Args),
+    /// Read the receiver's output: what came, what is missing, how late samples were taken.
+    Delivered(delivered::Args),
     /// Compare a recorded run with the directory that it left: is everything recorded?
     Replay(crash_points::ReplayArgs),
 }
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Write(args) => runtime.block_on(write::run(args)),
         Command::Verify(args) => runtime.block_on(verify::run(args)),
         Command::CrashPoints(args) => crash_points::run(&args),
+        Command::Delivered(args) => delivered::run(&args),
         Command::Replay(args) => crash_points::replay(&args),
     }
 }

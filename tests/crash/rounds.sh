@@ -13,6 +13,7 @@ lines=$scratch/lines
 children=()
 mounts=()
 failures=0
+export RUST_BACKTRACE=0
 
 finish() {
     local status=$? each
