@@ -74,17 +74,20 @@ worst() { awk -v kind="$1" -v field="$2=" '
         value = substr($i, length(field) + 1) + 0; if (value > n) n = value } }
     END { print n + 0 }' "$lines"; }
 
-# figures KIND ROUNDS CONFIRMED: the line of a kind: "0 of n", with n.
+# The head of the table of disks; `.ci/crash-report` has the other.
+disk_line="what                     delivered  not counted  dropped  repeated  reordered  normal again  worst sample delay"
+
+# figures KIND ROUNDS CONFIRMED [NOTE]: the row of a kind: "0 of n", with n.
 figures() {
-    local kind=$1 rounds=$2 confirmed=$3 opens shut
+    local kind=$1 opens shut
     opens=$(grep -c "^$kind " "$lines" || true)
+    # 124, 134, 137: it hung or was ended by a signal.
     shut=$(grep -c "^$kind .*opened=no\|^$kind status=1[23][0-9] " "$lines" || true)
-    local line="$kind: rounds $rounds, lost $(sum "$kind" lost) of $confirmed confirmed"
-    line+=", reordered $(sum "$kind" reordered), repeated $(sum "$kind" repeated)"
-    line+=", again $(sum "$kind" again), numbers reused $(sum "$kind" reused)"
-    line+=", wrong $(sum "$kind" wrong), unbalanced $(sum "$kind" unbalanced)"
-    line+=", opens failed $shut of $opens, worst open $(worst "$kind" open_ms) ms"
-    report "$line"
+    report "$(printf '%-24s %6s %28s %10s %9s %7s %6s %11s %13s %8s ms' "$kind" "$2" \
+        "$(sum "$kind" lost) of $3" "$(sum "$kind" reordered)" "$(sum "$kind" repeated)" \
+        "$(sum "$kind" reused)" "$(sum "$kind" wrong)" "$(sum "$kind" unbalanced)" \
+        "$shut of $opens" "$(worst "$kind" open_ms)")"
+    if [[ -n ${4:-} ]]; then report "    $4"; fi
 }
 
 report() {

@@ -25,7 +25,8 @@ pub(crate) struct Args {
     /// The power was cut: what was acknowledged may come again.
     #[arg(long)]
     power_cut: bool,
-    /// So many confirmed samples may be missing, when they are counted as corrupt.
+    /// So many confirmed samples may be missing, when they are counted as corrupt: the files were
+    /// damaged on purpose.
     #[arg(long, default_value = "0")]
     damaged: u64,
     /// Bound on the bytes on disk.
@@ -39,6 +40,7 @@ struct Found {
     confirmed: usize,
     present: usize,
     lost: u64,
+    damaged: u64,
     reordered: u64,
     repeated: u64,
     again: u64,
@@ -65,6 +67,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     found.balance(&queue);
     let entries = drain(&mut queue, &journal).await?;
     found.compare(&past, &journal, &entries);
+    found.allow(args.damaged);
     found.balance(&queue);
     let works = works(&mut queue, &journal, past.next(0)).await? && reopens(queue, &args);
     let well = works && found.is_well(&args);
@@ -144,22 +147,28 @@ impl Found {
         self.lost = (missing.len() as u64).saturating_sub(self.ledger.dropped.overflow);
     }
 
+    /// Takes what the damage cost out of what is lost, if it is counted.
+    fn allow(&mut self, damaged: u64) {
+        self.damaged = self.lost.min(damaged).min(self.ledger.dropped.corrupt);
+        self.lost -= self.damaged;
+    }
+
     fn is_well(&self, args: &Args) -> bool {
-        let counted = self.lost <= self.ledger.dropped.corrupt;
         let again = if args.power_cut { 0 } else { self.again };
-        let faults = self.reordered + self.repeated + self.reused + self.wrong + self.unbalanced;
-        faults + again == 0 && (self.lost == 0 || (self.lost <= args.damaged && counted))
+        let faults = self.lost + self.reordered + self.repeated + self.reused + self.wrong;
+        faults + again + self.unbalanced == 0
     }
 }
 
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { confirmed, present, lost, reordered, repeated, again, reused, wrong, .. } = self;
+        let Self { confirmed, present, lost, damaged, reordered, repeated, .. } = self;
+        let Self { again, reused, wrong, .. } = self;
         write!(
             f,
-            "confirmed={confirmed} present={present} lost={lost} reordered={reordered} \
-             repeated={repeated} again={again} reused={reused} wrong={wrong} corrupt={} \
-             overflow={} unbalanced={}",
+            "confirmed={confirmed} present={present} lost={lost} damaged={damaged} \
+             reordered={reordered} repeated={repeated} again={again} reused={reused} \
+             wrong={wrong} corrupt={} overflow={} unbalanced={}",
             self.ledger.dropped.corrupt, self.ledger.dropped.overflow, self.unbalanced
         )
     }
