@@ -209,8 +209,20 @@ impl Tasks {
         let origin = Arc::new(host::origin(&config.hostname, config.tags.clone()));
         let collector = Collector::new(&config.collect, samplers, origin, SystemClock);
         self.spawn("collect", async move {
+            let (stuck, mut is_stuck) = watch::channel(false);
             // Whatever the disk does, it takes them at once, and tells of what it can't keep.
-            collector.run(|samples| producer.offer(samples), stopped).await;
+            let offer = |samples| {
+                producer.offer(samples);
+                if producer.is_stuck() {
+                    stuck.send_replace(true);
+                }
+            };
+            tokio::select! {
+                _ = collector.run(offer, stopped) => {}
+                _ = is_stuck.wait_for(|stuck| *stuck) => {
+                    tracing::error!(critical = true, "the database doesn't come back from a write");
+                }
+            }
         });
     }
 

@@ -327,6 +327,13 @@ impl Producer {
         drop(self.enqueue(samples));
     }
 
+    /// Whether the queue has been stuck in a write for minutes and won't go on by itself: then only
+    /// a new process helps. What was confirmed is safe.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        generation::is_stuck()
+    }
+
     /// Hands the samples of one tick over, as [`Self::offer`] does, when it is called. The future
     /// is ready when they are durable or were dropped, however long the disk takes.
     ///

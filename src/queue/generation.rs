@@ -11,7 +11,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        atomic::{AtomicUsize, Ordering},
+        OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{RecvTimeoutError, sync_channel},
     },
     time::{Duration, Instant},
@@ -29,6 +30,8 @@ const CACHE: u64 = 4 << 20;
 const REOPEN_PATIENCE: Duration = Duration::from_millis(500);
 /// A generation opens in milliseconds; on a disk that takes seconds for a sync, in some of those.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// A disk that doesn't take a few kilobytes in this time has failed as well.
+const STUCK: Duration = Duration::from_mins(2);
 
 /// Why the database didn't do what it was told. A variant is a reaction of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +125,7 @@ impl Generation {
     /// nothing. A power cut may lose it until [`Self::sync`] returned.
     pub(super) fn commit(&self, changes: Vec<Change<'_>>) -> Result<(), StorageError> {
         let db = self.db()?;
+        let _writing = Writing::begin();
         guarded(|| {
             calm::starting_pool(|| {
                 apply(db, changes)?;
@@ -226,6 +230,42 @@ pub fn note_panic() {
 /// Whether the database's threads are dying: what they are asked may never be done any more.
 pub(super) fn is_dying() -> bool {
     PANICS.load(Ordering::Relaxed) >= MOST_PANICS
+}
+
+/// Since when the database has been writing, in milliseconds since [`begun`], never 0; 0 while it isn't.
+static WRITING: AtomicU64 = AtomicU64::new(0);
+
+fn begun() -> Instant {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    *BEGUN.get_or_init(Instant::now)
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(begun().elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The database is writing until this is dropped.
+struct Writing;
+
+impl Writing {
+    fn begin() -> Self {
+        WRITING.store(now_ms(), Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITING.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether the database has been writing for longer than any disk takes: after a write error it may
+/// wait for ever for one of its own threads, and no call of it takes a deadline.
+pub(super) fn is_stuck() -> bool {
+    let since = WRITING.load(Ordering::Relaxed);
+    let stuck_ms = u64::try_from(STUCK.as_millis()).unwrap_or(u64::MAX);
+    since > 0 && now_ms().saturating_sub(since) > stuck_ms
 }
 
 thread_local! {
