@@ -343,6 +343,11 @@ impl DeadLetters {
         some.fold((0, 0), |(count, bytes), slot| (count + 1, bytes + slot.length as u64))
     }
 
+    /// The first of those that are to be sent again.
+    pub(super) fn first_retrying(&self) -> Option<u64> {
+        self.slots.iter().find(|(_, slot)| slot.retrying).map(|(seq, _)| *seq)
+    }
+
     /// How many there are, without those that are to be sent again.
     pub(super) fn count(&self) -> u64 {
         self.slots.len() as u64 - self.retrying().0

@@ -299,7 +299,7 @@ impl Store {
             bytes,
             disk_bytes: self.disk_bytes(),
             max_bytes: self.options.max_bytes,
-            first_seq: self.front.map(|(seq, _)| seq),
+            first_seq: self.dead.first_retrying().or(self.front.map(|(seq, _)| seq)),
             last_seq,
             oldest: self.front.map(|(_, timestamp)| timestamp),
             newest: self.back.filter(|_| samples > 0),

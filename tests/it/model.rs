@@ -3,6 +3,7 @@
 //! ledger and disk with the list after each step, `crash` builds what a crash leaves.
 
 mod crash;
+mod dead;
 mod plan;
 mod world;
 

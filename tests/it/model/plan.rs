@@ -32,6 +32,12 @@ pub(super) enum Step {
     Acknowledge(u64),
     /// Only so many of the first ones were delivered.
     AcknowledgeFirst(usize),
+    /// Of what was peeked last, those whose bit is set are refused: they become dead letters.
+    SetAside(u64),
+    /// All dead letters are sent again and taken; the process is killed in between, or not.
+    Revive(bool),
+    /// All dead letters are thrown away.
+    PurgeDead,
     /// Seconds pass.
     Pass(i64),
     /// The process ends and another begins.
@@ -62,7 +68,7 @@ impl Plan {
     fn allows(&self, step: &Step) -> bool {
         let Setting { sync, overflow, max_bytes, max_age, disk_full } = self.setting;
         match step {
-            Step::Acknowledge(_) | Step::AcknowledgeFirst(_) => self.peeked,
+            Step::Acknowledge(_) | Step::AcknowledgeFirst(_) | Step::SetAside(_) => self.peeked,
             // What isn't synced is only promised to survive a killed process. And what expires is
             // removed without a sync of its own, from the same file as what is acknowledged.
             Step::PowerCut(Loses::OldestFile, _) => sync == Sync::Always && max_age.is_none(),
@@ -76,7 +82,7 @@ impl Plan {
     fn after(mut self, step: &Step) -> Self {
         match step {
             Step::Peek(..) => self.peeked = true,
-            Step::Reopen | Step::Kill | Step::PowerCut(..) => self.peeked = false,
+            Step::Reopen | Step::Kill | Step::PowerCut(..) | Step::Revive(_) => self.peeked = false,
             Step::Cap(cap) => (self.peeked, self.setting.max_bytes) = (false, *cap),
             Step::DiskFull(full) => (self.peeked, self.setting.disk_full) = (false, *full),
             _ => {}
@@ -105,6 +111,9 @@ impl ReferenceStateMachine for Small {
             2 => Just(Step::Acknowledge(u64::MAX)),
             2 => any::<u64>().prop_map(Step::Acknowledge),
             1 => (0_usize..12).prop_map(Step::AcknowledgeFirst),
+            1 => any::<u64>().prop_map(Step::SetAside),
+            1 => any::<bool>().prop_map(Step::Revive),
+            1 => Just(Step::PurgeDead),
             1 => (-20_i64..40).prop_map(Step::Pass),
             1 => Just(Step::Reopen),
             1 => Just(Step::Kill),

@@ -2,7 +2,7 @@
 //! dropped is taken from the list's front; all else is compared.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -29,8 +29,8 @@ const EVICTION: Duration = Duration::from_secs(10);
 
 /// An entry as the list has it.
 #[derive(Debug, Clone)]
-struct Expected {
-    seq: u64,
+pub(super) struct Expected {
+    pub(super) seq: u64,
     bytes: u64,
     timestamp: Timestamp,
     /// Some of its enqueue were refused, and it isn't known which.
@@ -39,12 +39,15 @@ struct Expected {
 
 /// The list, and what became of everything that ever was in it.
 #[derive(Debug, Clone, Default)]
-struct List {
-    entries: VecDeque<Expected>,
+pub(super) struct List {
+    pub(super) entries: VecDeque<Expected>,
     /// How many of `entries` that are in doubt aren't there.
-    missing: u64,
+    pub(super) missing: u64,
     enqueued: u64,
-    acknowledged: u64,
+    pub(super) acknowledged: u64,
+    /// Dead letters by number, and how many were thrown away.
+    pub(super) dead: BTreeSet<u64>,
+    pub(super) purged: u64,
     /// The figures after the last step.
     before: Stats,
 }
@@ -55,12 +58,12 @@ pub(super) struct World {
     home: TempDir,
     /// Each crash goes on in a directory of its own.
     lives: u32,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     clock: ManualClock,
-    queue: Option<Queue>,
-    list: List,
-    lent: Vec<Entry>,
-    contents: BTreeMap<u64, Timestamp>,
+    pub(super) queue: Option<Queue>,
+    pub(super) list: List,
+    pub(super) lent: Vec<Entry>,
+    pub(super) contents: BTreeMap<u64, Timestamp>,
 }
 
 impl World {
@@ -117,6 +120,9 @@ impl World {
                 let chosen: Vec<usize> = (0..self.lent.len().min(*count)).collect();
                 self.acknowledge(&chosen);
             }
+            Step::SetAside(mask) => self.set_aside(*mask),
+            Step::Revive(killed) => self.revive(*killed),
+            Step::PurgeDead => self.purge_dead(),
             Step::Pass(seconds) => self.clock.advance(*seconds),
             Step::Reopen | Step::Cap(_) | Step::DiskFull(_) => self.reopen(),
             Step::Kill => self.kill(),
@@ -148,7 +154,7 @@ impl World {
         self.drop_oldest(0);
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         let left = self.directory();
         self.lives += 1;
         copy_tree(&left, &self.directory());
@@ -214,7 +220,7 @@ impl World {
     }
 
     /// What was dropped since the last look went from the front, but for what was refused.
-    fn drop_oldest(&mut self, refused: u64) {
+    pub(super) fn drop_oldest(&mut self, refused: u64) {
         let (before, now) = (self.list.before.ledger.dropped, self.stats().ledger.dropped);
         let expired = now.expired - before.expired;
         let gone = now.overflow - before.overflow - refused + expired;
@@ -225,7 +231,7 @@ impl World {
                 assert!(self.is_expired(&gone), "expired too early: {gone:?}");
             }
         }
-        assert_eq!((now.corrupt, now.purged), (0, 0));
+        assert_eq!((now.corrupt, now.purged), (0, self.list.purged));
         let agent_id = self.stats().agent_id;
         let known = self.list.before.agent_id;
         assert!(known.is_nil() || known == agent_id, "nothing was lost: the identity stays");
@@ -289,6 +295,8 @@ impl World {
         assert_eq!(queue.samples, list.entries.len() as u64 - list.missing, "after {step:?}");
         assert_eq!(ledger.enqueued, list.enqueued, "no number is used twice or left out");
         assert_eq!(ledger.acknowledged, list.acknowledged, "after {step:?}");
+        let dead = list.dead.len() as u64;
+        assert_eq!((ledger.dead_lettered, queue.dead_letters), (dead, dead), "after {step:?}");
         let left = ledger.acknowledged + ledger.dead_lettered + ledger.dropped.total();
         assert_eq!(ledger.enqueued, left + queue.samples, "the ledger balances");
         if list.missing == 0 {
