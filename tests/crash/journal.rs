@@ -29,11 +29,8 @@ impl Journal {
 
     /// Appends `what` with the numbers that it is about.
     pub(crate) fn note(&self, what: &str, numbers: impl IntoIterator<Item = impl Display>) {
-        let mut line = what.to_owned();
-        for number in numbers {
-            line.push_str(&format!(" {number}"));
-        }
-        line.push('\n');
+        let words = numbers.into_iter().map(|number| number.to_string());
+        let line = [what.to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ") + "\n";
         (&self.0).write_all(line.as_bytes()).unwrap();
     }
 

@@ -27,8 +27,8 @@ pub(crate) struct Args {
     power_cut: bool,
     /// So many confirmed samples may be missing, when they are counted as corrupt: the files were
     /// damaged on purpose.
-    #[arg(long, default_value = "0")]
-    damaged: u64,
+    #[arg(long)]
+    damaged: Option<u64>,
     /// Bound on the bytes on disk.
     #[arg(long, default_value = "100000000")]
     cap: u64,
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     found.balance(&queue);
     let entries = drain(&mut queue, &journal).await?;
     found.compare(&past, &journal, &entries);
-    found.allow(args.damaged);
+    found.allow(args.damaged.unwrap_or(0));
     found.balance(&queue);
     let works = works(&mut queue, &journal, past.next(0)).await? && reopens(queue, &args);
     let well = works && found.is_well(&args);
@@ -155,8 +155,10 @@ impl Found {
 
     fn is_well(&self, args: &Args) -> bool {
         let again = if args.power_cut { 0 } else { self.again };
+        // What was never damaged on purpose holds nothing that can't be read.
+        let corrupt = if args.damaged.is_some() { 0 } else { self.ledger.dropped.corrupt };
         let faults = self.lost + self.reordered + self.repeated + self.reused + self.wrong;
-        faults + again + self.unbalanced == 0
+        faults + again + corrupt + self.unbalanced == 0
     }
 }
 
