@@ -47,6 +47,8 @@ impl Journal {
 /// What a journal tells of the past.
 #[derive(Default)]
 pub(crate) struct Past {
+    /// About to be enqueued: they may be there or not.
+    pub(crate) offered: BTreeSet<u64>,
     /// Enqueued, and the call returned.
     pub(crate) confirmed: BTreeSet<u64>,
     /// About to be acknowledged: they may be there or not. By identity.
@@ -77,6 +79,7 @@ impl Past {
                 for number in numbers() {
                     let highest = self.highest.entry(number % STREAMS).or_default();
                     *highest = number.max(*highest);
+                    self.offered.insert(number);
                 }
             }
             "confirmed" => self.confirmed.extend(numbers()),

@@ -41,6 +41,7 @@ struct Found {
     present: usize,
     lost: u64,
     damaged: u64,
+    torn: u64,
     reordered: u64,
     repeated: u64,
     again: u64,
@@ -137,6 +138,11 @@ impl Found {
             self.reused += u64::from(known.is_some_and(|known| *known != number));
         }
         let taking: BTreeSet<_> = past.taking.values().copied().collect();
+        let torn = past
+            .offered
+            .difference(&past.confirmed)
+            .filter(|number| !present.contains(number) && !taking.contains(number));
+        self.torn = torn.count() as u64;
         let missing = past.confirmed.difference(&present).copied();
         let missing: Vec<_> = missing
             .filter(|number| !taking.contains(number) && !past.missed.contains(number))
@@ -155,8 +161,10 @@ impl Found {
 
     fn is_well(&self, args: &Args) -> bool {
         let again = if args.power_cut { 0 } else { self.again };
-        // What was never damaged on purpose holds nothing that can't be read.
-        let corrupt = if args.damaged.is_some() { 0 } else { self.ledger.dropped.corrupt };
+        // What was never damaged on purpose holds nothing that can't be read, but for samples that
+        // a crash cut short.
+        let counted = self.ledger.dropped.corrupt;
+        let corrupt = if args.damaged.is_some() { 0 } else { counted.saturating_sub(self.torn) };
         let faults = self.lost + self.reordered + self.repeated + self.reused + self.wrong;
         faults + again + corrupt + self.unbalanced == 0
     }
