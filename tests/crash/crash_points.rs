@@ -27,8 +27,8 @@ pub(crate) struct Args {
     #[arg(long)]
     past: Option<PathBuf>,
     /// So many confirmed samples may be missing: they were damaged before the recording.
-    #[arg(long, default_value = "0")]
-    damaged: u64,
+    #[arg(long)]
+    damaged: Option<u64>,
     /// A directory that isn't there yet; what failed stays in it.
     #[arg(long)]
     work: PathBuf,
@@ -77,8 +77,9 @@ impl Args {
         let ended = Command::new("timeout")
             .args(["--kill-after=1", "20"])
             .arg(std::env::current_exe()?)
-            .args(["verify", "--power-cut", "--damaged", &self.damaged.to_string(), "--journal"])
+            .args(["verify", "--power-cut", "--journal"])
             .args([&journal, &queue])
+            .args(self.damaged.map(|damaged| format!("--damaged={damaged}")))
             .output()
             .context("can't run the verifier")?;
         let said = String::from_utf8_lossy(&ended.stdout);

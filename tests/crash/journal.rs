@@ -29,11 +29,8 @@ impl Journal {
 
     /// Appends `what` with the numbers that it is about.
     pub(crate) fn note(&self, what: &str, numbers: impl IntoIterator<Item = impl Display>) {
-        let mut line = what.to_owned();
-        for number in numbers {
-            line.push_str(&format!(" {number}"));
-        }
-        line.push('\n');
+        let words = numbers.into_iter().map(|number| number.to_string());
+        let line = [what.to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ") + "\n";
         (&self.0).write_all(line.as_bytes()).unwrap();
     }
 
@@ -50,6 +47,8 @@ impl Journal {
 /// What a journal tells of the past.
 #[derive(Default)]
 pub(crate) struct Past {
+    /// About to be enqueued: they may be there or not.
+    pub(crate) offered: BTreeSet<u64>,
     /// Enqueued, and the call returned.
     pub(crate) confirmed: BTreeSet<u64>,
     /// About to be acknowledged: they may be there or not. By identity.
@@ -80,6 +79,7 @@ impl Past {
                 for number in numbers() {
                     let highest = self.highest.entry(number % STREAMS).or_default();
                     *highest = number.max(*highest);
+                    self.offered.insert(number);
                 }
             }
             "confirmed" => self.confirmed.extend(numbers()),

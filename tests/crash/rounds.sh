@@ -3,6 +3,13 @@
 #
 # RESULTS names a file to which the lines of figures are added; KEEP one for what failed.
 set -euo pipefail
+
+# In mounts of its own, as root: nobody else keeps a disk alive that is taken away here, and what is
+# mounted goes with the script.
+if ((EUID == 0)) && [[ -z ${CRASH_MOUNTS:-} ]] && unshare --mount true 2>/dev/null; then
+    CRASH_MOUNTS=own exec unshare --mount "$0" "$@"
+fi
+unset CRASH_MOUNTS
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 probe=${PROBE:-$root/target/debug/examples/queue-probe}
 binary=${BINARY:-$root/target/debug/collector}

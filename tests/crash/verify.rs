@@ -27,8 +27,8 @@ pub(crate) struct Args {
     power_cut: bool,
     /// So many confirmed samples may be missing, when they are counted as corrupt: the files were
     /// damaged on purpose.
-    #[arg(long, default_value = "0")]
-    damaged: u64,
+    #[arg(long)]
+    damaged: Option<u64>,
     /// Bound on the bytes on disk.
     #[arg(long, default_value = "100000000")]
     cap: u64,
@@ -41,6 +41,7 @@ struct Found {
     present: usize,
     lost: u64,
     damaged: u64,
+    torn: u64,
     reordered: u64,
     repeated: u64,
     again: u64,
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     found.balance(&queue);
     let entries = drain(&mut queue, &journal).await?;
     found.compare(&past, &journal, &entries);
-    found.allow(args.damaged);
+    found.allow(args.damaged.unwrap_or(0));
     found.balance(&queue);
     let works = works(&mut queue, &journal, past.next(0)).await? && reopens(queue, &args);
     let well = works && found.is_well(&args);
@@ -137,6 +138,11 @@ impl Found {
             self.reused += u64::from(known.is_some_and(|known| *known != number));
         }
         let taking: BTreeSet<_> = past.taking.values().copied().collect();
+        let torn = past
+            .offered
+            .difference(&past.confirmed)
+            .filter(|number| !present.contains(number) && !taking.contains(number));
+        self.torn = torn.count() as u64;
         let missing = past.confirmed.difference(&present).copied();
         let missing: Vec<_> = missing
             .filter(|number| !taking.contains(number) && !past.missed.contains(number))
@@ -155,8 +161,12 @@ impl Found {
 
     fn is_well(&self, args: &Args) -> bool {
         let again = if args.power_cut { 0 } else { self.again };
+        // What was never damaged on purpose holds nothing that can't be read, but for samples that
+        // a crash cut short.
+        let counted = self.ledger.dropped.corrupt;
+        let corrupt = if args.damaged.is_some() { 0 } else { counted.saturating_sub(self.torn) };
         let faults = self.lost + self.reordered + self.repeated + self.reused + self.wrong;
-        faults + again + self.unbalanced == 0
+        faults + again + corrupt + self.unbalanced == 0
     }
 }
 

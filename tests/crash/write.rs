@@ -170,8 +170,11 @@ impl Writer {
 
 /// Takes samples out as a forwarder does.
 async fn drain(mut consumer: Consumer, journal: Arc<Journal>, wanted: bool) {
+    if !wanted {
+        return;
+    }
     let mut stats = consumer.stats();
-    while wanted {
+    loop {
         match take(&mut consumer, &journal).await {
             Ok(0) if stats.changed().await.is_err() => return,
             Ok(_) => {}
