@@ -76,7 +76,7 @@ pub(super) fn open(
 /// The newest generation may have lost its end, or be gone altogether, and still open as if nothing
 /// was missing: then the mark of how far the queue reached is ahead of it.
 fn reach_tail(directory: &Path, newest: &mut Live) -> Result<(), StorageError> {
-    let reached = Tail::read(directory).unwrap_or_default();
+    let reached = Tail::read(directory).map_or(0, |mark| mark.next_seq);
     let lost = reached.saturating_sub(newest.meta.next_seq);
     if lost == 0 {
         return Ok(());

@@ -10,6 +10,7 @@ use crate::queue::{
     generation::StorageError,
     live::{self, Live},
     salvage::{self, Raw},
+    tail::Tail,
 };
 
 /// What a new database takes before anything is in it.
@@ -89,13 +90,23 @@ impl Case<'_> {
         }
     }
 
+    /// Whether the newest generation's file shows no entry from `next_seq` on that was confirmed: a
+    /// commit that a killed process left half-written isn't one.
+    fn holds_nothing_beyond(&self, next_seq: u64) -> Result<bool, StorageError> {
+        let mark = Tail::read(&self.options.directory);
+        if mark.is_some_and(|mark| mark.exact && mark.next_seq <= next_seq) {
+            return Ok(true);
+        }
+        Ok(salvage::highest_seq(&self.raw.bytes)?.is_none_or(|seq| seq < next_seq))
+    }
+
     /// What is wrong with a generation that opened. The successor's name tells where the others end;
     /// of the newest, its own file tells what it held.
     fn flaw(&self, live: &Live) -> Result<Option<String>, StorageError> {
         let next_seq = live.meta.next_seq;
         let reaches = match self.end {
             Some(end) => next_seq == end,
-            None => salvage::highest_seq(&self.raw.bytes)?.is_none_or(|seq| seq < next_seq),
+            None => self.holds_nothing_beyond(next_seq)?,
         };
         if !reaches {
             return Ok(Some("its last entries are missing".into()));

@@ -31,7 +31,7 @@ pub(in crate::queue) struct Survey {
 /// Looks at everything in `directory` that isn't a sample.
 pub(in crate::queue) fn survey(directory: &Path, max_bytes: u64) -> io::Result<Survey> {
     let disk_bytes = files::tree_on_disk(directory);
-    let reached = Tail::read(directory).unwrap_or_default();
+    let reached = Tail::read(directory).map_or(0, |mark| mark.next_seq);
     let mut survey = Survey { disk_bytes, max_bytes, reached, ..Survey::default() };
     let mut entries: Vec<_> = fs::read_dir(directory)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(DirEntry::file_name);
