@@ -42,7 +42,7 @@ mod work;
 
 pub use capacity::DISK_PERCENT;
 pub use generation::{StorageError, is_guarded, note_panic};
-pub use inspector::{Amount, Inspector, Page, Selection, Which, verify_closed};
+pub use inspector::{Amount, DeadLetter, Inspector, Page, Selection, Which, verify_closed};
 pub use lock::LockError;
 pub use owner::Owner;
 pub use verify::{Database, Part, Verdict};
@@ -132,17 +132,6 @@ pub struct Storage {
     pub since: Option<Timestamp>,
     /// Samples that wait in memory until it takes them: a crash loses these.
     pub waiting: u64,
-}
-
-/// An entry that was set aside, with why.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeadLetter {
-    /// The entry, with its own sequence number.
-    pub entry: Entry,
-    /// What the server said.
-    pub refusal: Refusal,
-    /// It was asked to be sent again and waits for that, counted as queued.
-    pub retrying: bool,
 }
 
 /// What is queued now.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeadLetter, Entry, QueueError, Reply, Stats, owner,
+    Entry, QueueError, Refusal, Reply, Stats, owner,
     verify::{self, Part, Verdict},
 };
 
@@ -46,6 +46,17 @@ impl Selection {
             Self::OlderThan(limit) => at < limit,
         }
     }
+}
+
+/// An entry that was set aside, with why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The entry, with its own sequence number.
+    pub entry: Entry,
+    /// What the server said.
+    pub refusal: Refusal,
+    /// It was asked to be sent again and waits for that, counted as queued.
+    pub retrying: bool,
 }
 
 /// Which dead letters are meant.

@@ -6,20 +6,27 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
-use collector::queue::Refusal;
+use collector::{
+    clock::SystemClock,
+    queue::{self, Refusal},
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    queue::{open, options},
+    queue::options,
     support::{
         process::{Home, Process, Ran, wait_until},
         server::{Mode, Server},
     },
 };
 
+/// A user that the tests aren't.
+const NOBODY: u32 = 65534;
 /// Samples that wait before a test looks at them.
 const SOME: u64 = 24;
 
@@ -262,7 +269,9 @@ fn tools_beside_a_daemon_that_does_not_answer_end_with_75() {
 /// Makes the first of the queued samples dead letters, as the forwarder does.
 #[tokio::main(flavor = "current_thread")]
 async fn refuse(home: &Home, count: usize) {
-    let mut queue = open(options(&home.path("buffer")));
+    let (options, machine) = (options(&home.path("buffer")), collector::host::machine_id());
+    let queue = queue::open(options, machine.as_deref(), Arc::new(SystemClock), Duration::ZERO);
+    let mut queue = queue.unwrap();
     let entries = queue.consumer.peek(count, 1 << 20).await.unwrap();
     let at = "2026-11-22T19:11:32Z".parse().unwrap();
     let refusal = Refusal { at, status: 422, answer: "no \u{1b}[31mthanks".into() };
@@ -306,8 +315,8 @@ fn dead_letters_are_listed_shown_sent_again_and_purged() {
     assert_eq!(purged, "purged 1 dead letter\n");
     let retried = done(&home, &["dead-letters", "retry", "4", "5", "1"]).out;
     assert_eq!(retried, "2 dead letters will be sent again\n");
-    let states: Vec<_> = letters(&home).iter().map(|letter| letter["retrying"] == true).collect();
-    assert_eq!(states, [false, true, true, false, false]);
+    let retrying: Vec<_> = letters(&home).iter().map(|letter| letter["retrying"] == true).collect();
+    assert_eq!(retrying, [false, true, true, false, false]);
     assert_eq!(home.stats()["queue"]["dead_letters"], 3);
     server.turn(Mode::Accept);
     wait_until("they are delivered", || letters(&home).len() == 3);
@@ -331,7 +340,6 @@ fn root_beside_a_stopped_daemon_leaves_nothing_to_itself() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    const NOBODY: u32 = 65534;
     let server = Server::start(Mode::Answer(503));
     let home = Home::new(&server.url(), &[]);
     assert_eq!(outage(&home).stop().code, Some(0));
