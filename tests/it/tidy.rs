@@ -24,7 +24,7 @@ const LIBRARIES: &[Only] = &[
     Only { word: "hyper::", within: HTTP },
     Only { word: "hyper_util::", within: HTTP },
     Only { word: "hyper_rustls::", within: &["transport/"] },
-    Only { word: "rustls::", within: &["transport/", "config/endpoint.rs"] },
+    Only { word: "rustls::", within: &["transport/"] },
     Only { word: "anyhow::", within: &["cli.rs", "cli/"] },
     Only { word: "clap::", within: &["cli.rs", "cli/"] },
     Only { word: "indicatif::", within: &["cli/"] },
