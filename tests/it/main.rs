@@ -14,6 +14,7 @@ mod delivery;
 mod fixtures;
 mod forwarding;
 mod model;
+mod proxy;
 mod queue;
 mod receiver;
 mod support;

@@ -4,6 +4,8 @@
 #[cfg(unix)]
 pub(crate) mod process;
 #[cfg(unix)]
+pub(crate) mod relay;
+#[cfg(unix)]
 pub(crate) mod server;
 
 use std::{
