@@ -13,6 +13,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
+    sync::oneshot,
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout_at},
 };
@@ -88,11 +89,14 @@ impl Connector {
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|error| Failure::connect(&self.route, &error))?;
+        let (tell, end) = oneshot::channel();
         let driver = drivers.spawn(async move {
-            // Whatever ends the connection is told to the exchange that waits for an answer.
-            drop(connection.await);
+            if let Err(error) = connection.await {
+                // Nobody may be waiting.
+                drop(tell.send(error));
+            }
         });
-        Ok(Connection { sender, traffic, driver, last_used: Instant::now() })
+        Ok(Connection { sender, traffic, driver, end, last_used: Instant::now() })
     }
 
     async fn open(&mut self) -> Result<Stream, BoxError> {
@@ -116,6 +120,8 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     traffic: Arc<Traffic>,
     driver: AbortHandle,
+    /// What broke it while no exchange was under way.
+    end: oneshot::Receiver<hyper::Error>,
     last_used: Instant,
 }
 
@@ -148,7 +154,7 @@ impl Connection {
         let unanswered = self.traffic.read() == read;
         let response = match sent {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failure::exchange(&error, unanswered)),
+            Ok(Err(error)) => return Err(self.broken(error, unanswered).await),
             Err(_) => return Err(Failure::timeout(deadline - begun)),
         };
         let seen_whole = self.traffic.written() - written >= length;
@@ -156,6 +162,15 @@ impl Connection {
         let (body, drained) = drain(body, deadline.min(Instant::now() + DRAIN_TIME), keep).await;
         self.last_used = Instant::now();
         Ok((Answer::new(head, body, seen_whole), drained && seen_whole))
+    }
+}
+
+impl Connection {
+    /// Why an exchange failed. A connection that broke before the request reached it says only that
+    /// it isn't ready; its driver knows why: a server that refuses our certificate, say.
+    async fn broken(&mut self, error: hyper::Error, unanswered: bool) -> Failure {
+        let told = if error.is_canceled() { (&mut self.end).await.ok() } else { None };
+        Failure::exchange(&told.unwrap_or(error), unanswered)
     }
 }
 

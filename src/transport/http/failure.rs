@@ -98,6 +98,8 @@ fn refuses_identity(error: &(dyn Error + 'static)) -> bool {
                         | Alert::CertificateUnknown
                         | Alert::UnknownCA
                         | Alert::AccessDenied
+                        // An authority of the same name, with another key.
+                        | Alert::DecryptError
                 )
         )
     })
