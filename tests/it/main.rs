@@ -13,6 +13,7 @@ mod damage;
 mod delivery;
 mod fixtures;
 mod forwarding;
+mod hostile;
 mod model;
 mod proxy;
 mod queue;

@@ -1,6 +1,7 @@
 //! The scripted receiver: a socket that plays raw bytes and records what it was sent. It knows
 //! nothing of the crate's own HTTP code, so that both can't be wrong in the same way.
 
+pub(crate) mod faults;
 #[cfg(unix)]
 pub(crate) mod process;
 #[cfg(unix)]
@@ -34,6 +35,8 @@ pub(crate) enum Step {
     Say(Vec<u8>),
     /// Sends these bytes again and again until the peer has had enough.
     Repeat(Vec<u8>),
+    /// Sends these bytes one by one, with a pause behind each, then closes.
+    Drip(Vec<u8>, Duration),
     /// Keeps silent until [`Scripted::proceed`].
     Gate,
     /// Keeps silent until the peer closes.
@@ -156,6 +159,15 @@ async fn play(mut stream: TcpStream, connection: usize, script: Vec<Step>, stage
             Step::Say(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {
                     return;
+                }
+            }
+            Step::Drip(bytes, pause) => {
+                let mut pace = tokio::time::interval(pause);
+                for byte in bytes {
+                    pace.tick().await;
+                    if stream.write_all(&[byte]).await.is_err() {
+                        return;
+                    }
                 }
             }
             Step::Repeat(bytes) => while stream.write_all(&bytes).await.is_ok() {},
