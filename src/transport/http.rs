@@ -45,6 +45,8 @@ mod proxy;
 mod resolver;
 mod wire;
 
+/// A configured header's shorter value is a word rather than a secret.
+const LEAST_SECRET: usize = 8;
 /// What we call ourselves.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("collector/", env!("CARGO_PKG_VERSION")));
@@ -117,19 +119,30 @@ impl HttpTransport {
         let host = authority.rsplit('@').next().unwrap_or(authority);
         let host = HeaderValue::from_str(host).map_err(|_| BuildError::Url)?;
         let key = api_key.map(Key::load).transpose()?;
-        Ok(Self {
+        let mut transport = Self {
             url,
             host,
             headers: headers.into_iter().collect(),
             timeout,
             connect_timeout,
-            masks: masks(key.as_ref(), proxy.as_ref()),
+            masks: Masks::default(),
             key,
             proxy,
             connector,
             idle: None,
             drivers: JoinSet::new(),
-        })
+        };
+        transport.mask();
+        Ok(transport)
+    }
+
+    /// What is to be taken out of everything that a server or the proxy says.
+    fn mask(&mut self) {
+        let mut secrets = self.proxy.as_ref().map(Proxy::secrets).unwrap_or_default();
+        secrets.extend(self.key.as_ref().map(|key| key.secret().clone()));
+        let values = self.headers.values().filter(|value| value.len() >= LEAST_SECRET);
+        secrets.extend(values.filter_map(|value| Some(value.to_str().ok()?.into())));
+        self.masks = Masks::of(&secrets);
     }
 
     /// Tries the server without sending samples: connects, and asks for the `OPTIONS` of the path
@@ -240,17 +253,10 @@ impl HttpTransport {
     fn reload_key(&mut self) -> bool {
         let reloaded = self.key.as_mut().is_some_and(Key::reload);
         if reloaded {
-            self.masks = masks(self.key.as_ref(), self.proxy.as_ref());
+            self.mask();
         }
         reloaded
     }
-}
-
-/// What is taken out of everything that a server or the proxy says.
-fn masks(key: Option<&Key>, proxy: Option<&Proxy>) -> Masks {
-    let mut secrets = proxy.map(Proxy::secrets).unwrap_or_default();
-    secrets.extend(key.map(|key| key.secret().clone()));
-    Masks::of(&secrets)
 }
 
 impl Transport for HttpTransport {

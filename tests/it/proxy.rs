@@ -155,7 +155,7 @@ fn tunnel_to(target: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
 #[tokio::test]
 async fn tunnel_carries_the_batches_to_a_server_that_is_checked() {
     let authority = authority();
-    let (server, served) = serve_trusted(&authority);
+    let (server, session) = serve_trusted(&authority);
     let (proxy, asked) = tunnel_to(server);
     let mut options = by(proxy, &format!("https://localhost:{}/x", server.port()));
     options.ca_file = Some(authority.file.clone());
@@ -164,7 +164,7 @@ async fn tunnel_carries_the_batches_to_a_server_that_is_checked() {
         assert_eq!(transport.send(&request(seq)).await, Delivery::Accepted);
     }
     drop(transport);
-    let seen = tokio::task::spawn_blocking(|| served.join().unwrap()).await.unwrap();
+    let seen = tokio::task::spawn_blocking(|| session.join().unwrap()).await.unwrap();
     let seen = String::from_utf8(seen).unwrap();
     assert_eq!(seen.matches("POST /x HTTP/1.1\r\n").count(), 2, "{seen}");
     assert!(seen.contains("x-api-key: canary-k3y\r\n") && !seen.contains("proxy-"), "{seen}");
@@ -176,12 +176,12 @@ async fn tunnel_carries_the_batches_to_a_server_that_is_checked() {
 #[tokio::test]
 async fn stranger_at_the_end_of_a_tunnel_holds_and_sees_no_key() {
     let (authority, stranger) = (authority(), authority());
-    let (server, served) = serve_trusted(&stranger);
+    let (server, session) = serve_trusted(&stranger);
     let (proxy, _) = tunnel_to(server);
     let mut options = by(proxy, &format!("https://localhost:{}/x", server.port()));
     options.ca_file = Some(authority.file.clone());
     let delivery = send(options).await;
     assert!(matches!(delivery, Delivery::Hold { .. }), "{delivery:?}");
-    let seen = tokio::task::spawn_blocking(|| served.join().unwrap()).await.unwrap();
+    let seen = tokio::task::spawn_blocking(|| session.join().unwrap()).await.unwrap();
     assert!(seen.is_empty());
 }

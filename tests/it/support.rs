@@ -120,6 +120,20 @@ impl Scripted {
     }
 }
 
+/// A scripted server on a thread of its own, for a test that blocks; it ends with the test process.
+#[cfg(unix)]
+pub(crate) fn hold_on(scripts: Vec<Vec<Step>>) -> Scripted {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            tell.send(Scripted::start(scripts).await).ok();
+            std::future::pending::<()>().await;
+        });
+    });
+    told.recv().unwrap()
+}
+
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.server.abort();

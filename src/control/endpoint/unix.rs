@@ -21,7 +21,7 @@ pub(in crate::control) type Stream = UnixStream;
 
 /// The listening end; removes its socket when it is dropped.
 pub(in crate::control) struct Listener {
-    listener: UnixListener,
+    socket: UnixListener,
     path: PathBuf,
     identity: (u64, u64),
     has_warned: bool,
@@ -30,9 +30,9 @@ pub(in crate::control) struct Listener {
 impl Listener {
     pub(in crate::control) fn bind(path: &Path) -> io::Result<Self> {
         clear(path)?;
-        let listener = UnixListener::bind(path)?;
+        let socket = UnixListener::bind(path)?;
         let identity = identity(path)?;
-        let this = Self { listener, path: path.to_owned(), identity, has_warned: false };
+        let this = Self { socket, path: path.to_owned(), identity, has_warned: false };
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         Ok(this)
     }
@@ -40,7 +40,7 @@ impl Listener {
     /// The next client that may ask. Others are turned away, with one warning for all of them.
     pub(in crate::control) async fn accept(&mut self) -> io::Result<Stream> {
         loop {
-            let (stream, _) = self.listener.accept().await?;
+            let (stream, _) = self.socket.accept().await?;
             let peer = stream.peer_cred()?;
             if is_allowed(&peer) {
                 return Ok(stream);
@@ -106,9 +106,8 @@ fn is_listened_on(path: &Path) -> io::Result<bool> {
     // A listener whose queue is full must not hold us up.
     rustix::io::ioctl_fionbio(&socket, true)?;
     match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(true),
-        // A datagram socket that somebody has bound.
-        Err(Errno::PROTOTYPE) => Ok(true),
+        // The last one: a datagram socket that somebody has bound.
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => Ok(true),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -4,11 +4,13 @@
 use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD, prelude::BASE64_URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// What stands for a secret.
 const MASK: &str = "***";
+/// All but what RFC 3986 lets stand.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// All forms of all secrets, the longest first. Its `Debug` shows none.
 #[derive(Default)]
@@ -45,19 +47,22 @@ impl fmt::Debug for Masks {
     }
 }
 
-fn forms(secret: &str) -> [String; 7] {
+fn forms(secret: &str) -> [String; 9] {
     let digits = secret.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
     let hex: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
-    let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    let percent = |set| utf8_percent_encode(secret, set).to_string();
+    let (every, reserved) = (percent(NON_ALPHANUMERIC), percent(RESERVED));
     [
-        secret.to_owned(),
         // Without padding, so that what has some is found as well.
+        secret.trim_end_matches('=').to_owned(),
         BASE64_STANDARD_NO_PAD.encode(secret),
         BASE64_URL_SAFE_NO_PAD.encode(secret),
         hex.to_ascii_uppercase(),
         hex,
-        percent.to_ascii_lowercase(),
-        percent,
+        every.to_ascii_lowercase(),
+        every,
+        reserved.to_ascii_lowercase(),
+        reserved,
     ]
 }
 
@@ -76,6 +81,8 @@ mod tests {
             "6B33793F3E7E",
             "k3y%3F%3E%7E",
             "k3y%3f%3e%7e",
+            "k3y%3F%3E~",
+            "k3y%3f%3e~",
             "p4ss",
             "cDRzcw",
         ] {
@@ -83,7 +90,7 @@ mod tests {
         }
         assert_eq!(masks.apply("nothing"), "nothing");
         assert_eq!(masks.longest(), "k3y%3F%3E%7E".len());
-        assert_eq!(format!("{masks:?}"), "Masks { forms: 14 }");
+        assert_eq!(format!("{masks:?}"), "Masks { forms: 18 }");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The real daemon against all faults, one after the other: the ledger, the memory, the descriptors.
 
-use std::{collections::BTreeSet, fs, sync::mpsc};
+use std::{collections::BTreeSet, fs};
 
 use serde_json::{Value, json};
 
 use crate::support::{
     Scripted, Step,
     faults::{Fate, Fault, faults},
+    hold_on,
     process::{Home, Process, wait_until},
     say,
 };
@@ -16,19 +17,6 @@ const TAKEN: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 const WARM: usize = 10;
 /// What the faults together may cost.
 const MOST_KIB: u64 = 2048;
-
-/// A scripted server on a thread of its own, for as long as the test runs.
-fn in_background(scripts: Vec<Vec<Step>>) -> Scripted {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            tell.send(Scripted::start(scripts).await).unwrap();
-            std::future::pending::<()>().await;
-        });
-    });
-    told.recv().unwrap()
-}
 
 fn well(times: usize) -> Vec<Step> {
     vec![[Step::Read, say(TAKEN)]; times].into_flattened()
@@ -63,7 +51,7 @@ fn all_faults_in_a_row_lose_nothing_and_cost_no_memory() {
     let faults = faults();
     let bad = faults.iter().map(|fault| [vec![Step::Read], fault.steps.clone()].concat());
     let scripts = [well(WARM)].into_iter().chain(bad).chain([well(1_000)]);
-    let server = in_background(scripts.collect());
+    let server = hold_on(scripts.collect());
     let settings = [
         ("forwarder.timeout", json!("300ms")),
         ("forwarder.retry.initial_interval", json!("5ms")),

@@ -19,7 +19,7 @@ pub(crate) enum Weather {
     /// Each piece arrives so much later.
     Latency(Duration),
     /// So many bytes a second in each direction.
-    Bandwidth(u64),
+    Bandwidth(u32),
     /// Bytes vanish, connections stay.
     BlackHole,
     /// Answers vanish, requests arrive.
@@ -131,7 +131,8 @@ fn pump(
         match weather {
             Weather::Latency(time) => pass(time),
             Weather::Bandwidth(per_second) => {
-                pass(Duration::from_secs_f64(read as f64 / per_second as f64));
+                let bytes = u32::try_from(read).unwrap();
+                pass(Duration::from_secs(1) * bytes / per_second);
             }
             Weather::BlackHole => continue,
             Weather::AnswersVanish if answers => continue,
