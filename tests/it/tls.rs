@@ -60,6 +60,15 @@ fn serve(
     key: &KeyPair,
     clients: Arc<dyn ClientCertVerifier>,
 ) -> (SocketAddr, JoinHandle<Vec<u8>>) {
+    serve_at(SocketAddr::from(([127, 0, 0, 1], 0)), certificate, key, clients)
+}
+
+fn serve_at(
+    address: SocketAddr,
+    certificate: &Certificate,
+    key: &KeyPair,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> (SocketAddr, JoinHandle<Vec<u8>>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = vec![CertificateDer::from(certificate.der().to_vec())];
     let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
@@ -69,7 +78,7 @@ fn serve(
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let served = std::thread::spawn(move || {
         let (tcp, _) = listener.accept().unwrap();
@@ -216,4 +225,26 @@ async fn server_that_refuses_our_certificate_or_misses_one_holds_us() {
         assert!(reason.text.contains("alert"), "{reason}");
         assert!(seen.is_empty());
     }
+}
+
+#[tokio::test]
+async fn delivery_goes_on_when_the_certificate_is_mended() {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let mut expired = params("localhost");
+    expired.not_after = date_time_ymd(2020, 1, 1);
+    let expired = expired.signed_by(&key, &authority.issuer).unwrap();
+    let good = params("localhost").signed_by(&key, &authority.issuer).unwrap();
+    let (address, served) = serve(&expired, &key, Arc::new(NoClientAuth));
+    let mut options = options(&format!("https://localhost:{}/", address.port()));
+    options.ca_file = Some(authority.file.clone());
+    let mut transport = HttpTransport::new(options).unwrap();
+    let delivery = transport.send(&request(1)).await;
+    assert!(matches!(delivery, Delivery::Hold { .. }), "{delivery:?}");
+    assert!(tokio::task::spawn_blocking(|| served.join().unwrap()).await.unwrap().is_empty());
+    let (_, served) = serve_at(address, &good, &key, Arc::new(NoClientAuth));
+    assert_eq!(transport.send(&request(1)).await, Delivery::Accepted);
+    drop(transport);
+    let seen = tokio::task::spawn_blocking(|| served.join().unwrap()).await.unwrap();
+    assert!(seen.ends_with(b"body 1"));
 }
