@@ -25,6 +25,8 @@ const LIBRARIES: &[Only] = &[
     Only { word: "hyper_util::", within: HTTP },
     Only { word: "hyper_rustls::", within: &["transport/"] },
     Only { word: "rustls::", within: &["transport/"] },
+    Only { word: "base64::", within: &["transport/"] },
+    Only { word: "percent_encoding::", within: &["transport/", "config/proxy.rs"] },
     Only { word: "anyhow::", within: &["cli.rs", "cli/"] },
     Only { word: "clap::", within: &["cli.rs", "cli/"] },
     Only { word: "indicatif::", within: &["cli/"] },
