@@ -110,7 +110,7 @@ async fn refused_credentials_hold_and_an_echo_of_them_is_masked() {
     let proxy = Scripted::start(vec![vec![Step::Read, say(answer), Step::Wait]]).await;
     let delivery = send(by(proxy.address, "http://server.example/")).await;
     let Delivery::Hold { reason } = delivery else { panic!("{delivery:?}") };
-    let text = "407 Proxy Authentication Required: user:*** *** is wrong, and so is your ***!";
+    let text = "407 Proxy Authentication Required: user:*** ***= is wrong, and so is your ***!";
     assert_eq!(reason.text, text);
 }
 

@@ -59,8 +59,6 @@ const KEYS: &[Bad<'_>] = &[
     ("server_url: http://canary\n", 1, "server_url", "did you mean `collector.server_url`?"),
     ("collector.interval: 5\n", 1, "collector.interval", "write it as `collector: {interval: …}`"),
     ("collector:\n  tls:\n    ca_file: x\n", 2, "collector.tls", "known here"),
-    ("forwarder:\n  tls:\n    cert_file: canary\n", 3, "forwarder.tls.cert_file", "unknown key"),
-    ("forwarder:\n  tls:\n    key_file: canary\n", 3, "forwarder.tls.key_file", "unknown key"),
     ("buffer:\n  path: ./b\n", 2, "buffer.path", "known here: directory, max_size"),
     ("buffer:\n  maxsize: 1GB\n", 2, "buffer.maxsize", "did you mean `max_size`?"),
     ("logging:\n  levle: INFO\n", 2, "logging.levle", "did you mean `level`?"),
