@@ -128,7 +128,8 @@ mod tests {
         let resolver = Resolver::default();
         let tell = hanging(&resolver, "slow.example");
         for _ in 0..2 {
-            let error = resolver.clone().resolve("slow.example".to_owned()).await.unwrap_err();
+            let asked = resolver.clone().resolve("slow.example".to_owned());
+            let error = timeout(Duration::from_secs(10), asked).await.unwrap().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
         tell.send(Ok(vec![address()])).unwrap();
