@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub mod check;
+mod core_dump;
 pub mod queue;
 pub mod receive;
 pub mod run;
@@ -109,6 +110,10 @@ pub struct Usage(pub String);
 #[must_use]
 pub fn main() -> ExitCode {
     hide_guarded_panics();
+    if let Err(error) = core_dump::disable() {
+        writeln!(io::stderr(), "collector: warning: core dumps can't be switched off: {error}")
+            .ok();
+    }
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::run(&args),

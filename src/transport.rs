@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use crate::encode::Request;
 
 pub mod http;
-mod tls;
+pub(crate) mod tls;
 
 /// What a delivery attempt means for the batch. A refused delivery is a value, not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ pub struct Args {
 /// Runs the agent until a signal stops it.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     keep_private();
+    check_descriptors()?;
     let config = args.config.load()?;
     let receiver = args.with_receiver.then(|| agent::loopback(&config)).transpose();
     let receiver = receiver.map_err(|address| {
@@ -30,4 +31,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     // A sampler that hangs in the kernel must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     Ok(done?)
+}
+
+/// With fewer descriptors the start fails in places that have no better word for it.
+#[cfg(unix)]
+fn check_descriptors() -> anyhow::Result<()> {
+    const LEAST: u64 = 16;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if let Some(limit) = limit.filter(|limit| *limit < LEAST) {
+        anyhow::bail!("only {limit} files may be open at once (ulimit -n); at least 64 are needed");
+    }
+    Ok(())
+}
+
+/// Windows has no such limit.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have a limit")]
+fn check_descriptors() -> anyhow::Result<()> {
+    Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) fn api_key(reader: &mut Reader<'_>) -> (HeaderName, Option<ApiKey>) {
         if let Err(message) = judge(&key.text) {
             reader.refuse(KEY, message);
         }
-        warn_of_readers(reader, key);
+        warn_of_readers(reader, key, "the API key");
     }
     if let (None, Some(path)) = (&key, &file) {
         judge_file(reader, path);
@@ -82,25 +82,25 @@ fn judge_file(reader: &mut Reader<'_>, path: &Path) {
                 reader.refuse(KEY_FILE, format!("the key in the file {message}"));
             }
             if read.others_may_read {
-                reader.warnings.push(readable(path));
+                reader.warnings.push(readable(path, "the API key"));
             }
         }
     }
 }
 
-/// A key is no secret in a file that every user may read.
-fn warn_of_readers(reader: &mut Reader<'_>, key: &Expanded) {
-    if key.literal && reader.source.others_may_read {
-        reader.warnings.push(readable(&reader.source.file));
+/// Notes a secret, `what`, in a file that every user may read.
+pub(super) fn warn_of_readers(reader: &mut Reader<'_>, secret: &Expanded, what: &str) {
+    if secret.literal && reader.source.others_may_read {
+        reader.warnings.push(readable(&reader.source.file, what));
     }
     if let Some(file) = reader.environment.file()
-        && key.from_file
+        && secret.from_file
         && reader.environment.others_may_read()
     {
-        reader.warnings.push(readable(file));
+        reader.warnings.push(readable(file, what));
     }
 }
 
-fn readable(path: &Path) -> String {
-    format!("{}: holds the API key and every user may read it; chmod o-r it", path.display())
+fn readable(path: &Path, what: &str) -> String {
+    format!("{}: holds {what} and every user may read it; chmod o-r it", path.display())
 }

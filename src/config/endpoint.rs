@@ -1,21 +1,20 @@
-//! Where and how requests are sent: `collector.server_url`, time limits, certificate authorities
-//! and extra headers. No message shows the URL's user information or a header's value.
+//! Where and how requests are sent: `collector.server_url`, time limits and extra headers. No
+//! message shows the URL's user information or a header's value.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use hyper::{
     Uri,
     header::{HeaderName, HeaderValue},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     apikey::api_key,
     defaults,
     expand::escape,
-    file,
+    proxy::proxy,
     reader::{MASK, Reader, shown_key},
-    url,
+    tls, url,
 };
 use crate::transport::http::Options;
 
@@ -36,18 +35,20 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<Options> {
     let timeout = reader.duration("forwarder.timeout", defaults::TIMEOUT, allowed.clone());
     let connect_timeout =
         reader.duration("forwarder.connect_timeout", defaults::CONNECT_TIMEOUT, allowed);
-    let ca_file = ca_file(reader);
+    let (ca_file, client) = tls::files(reader);
+    let proxy = proxy(reader);
     let url = url?;
     let plain = url.scheme_str() == Some("http");
-    if plain && api_key.is_some() && !url::is_loopback(&url) {
+    // A proxy is another machine, or leads to one.
+    if plain && api_key.is_some() && (proxy.is_some() || !url::is_loopback(&url)) {
         reader.warnings.push(
             "collector.server_url: the API key is sent unencrypted; https would protect it".into(),
         );
     }
-    if plain && ca_file.is_some() {
-        reader.warnings.push("forwarder.tls.ca_file: has no effect on an http URL".into());
+    if plain {
+        tls::warn_of_plain(reader, ca_file.as_deref(), client.as_ref());
     }
-    Some(Options { url, api_key, headers, timeout, connect_timeout, ca_file })
+    Some(Options { url, api_key, headers, timeout, connect_timeout, ca_file, client, proxy })
 }
 
 fn server_url(reader: &mut Reader<'_>, default_path: &'static str) -> Option<Uri> {
@@ -136,21 +137,4 @@ pub(super) fn is_reserved(name: &HeaderName) -> bool {
         "upgrade",
     ];
     name.as_str().starts_with("content-") || RESERVED.contains(&name.as_str())
-}
-
-fn ca_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
-    const PATH: &str = "forwarder.tls.ca_file";
-    let path = PathBuf::from(reader.text(PATH)?);
-    match file::read(&path, file::MOST_BYTES) {
-        Err(fault) => reader.refuse(PATH, format!("{}: {}", path.display(), fault.message)),
-        Ok(read) => {
-            let mut certificates =
-                CertificateDer::pem_slice_iter(read.content.as_bytes()).peekable();
-            if certificates.peek().is_none() || certificates.any(|found| found.is_err()) {
-                let message = format!("{}: holds no certificates in PEM format", path.display());
-                reader.refuse(PATH, message);
-            }
-        }
-    }
-    Some(path)
 }

@@ -1,7 +1,7 @@
 //! The only client of HTTP servers: one connection, HTTP/1.1, plain or TLS.
 //!
-//! It never follows a redirect, never decodes an answer's body, and ignores proxies named in the
-//! environment: the key goes to the configured host or nowhere.
+//! It never follows a redirect, never decodes an answer's body, and takes a way through a proxy only
+//! when it is configured: the key goes to the configured host or nowhere.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -10,17 +10,23 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Uri,
     header::{
-        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT,
+        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+        PROXY_AUTHORIZATION, USER_AGENT,
     },
 };
-use secrecy::SecretString;
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
     answer::Answer,
     connection::{Connection, Connector},
+    dial::is_https,
     failure::Failure,
     key::Key,
+    masks::Masks,
+};
+pub use self::{
+    options::{ApiKey, ClientFiles, KeySource, Options},
+    proxy::{Credentials, Proxy},
 };
 use super::{Delivery, Reason, Transport};
 use crate::{
@@ -30,44 +36,20 @@ use crate::{
 
 mod answer;
 mod connection;
+mod dial;
 mod failure;
 mod key;
+mod masks;
+mod options;
+mod proxy;
+mod resolver;
 mod wire;
 
-/// Where and how requests are sent; checked by the configuration.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `http` or `https`, host, optional port, and always a path.
-    pub url: Uri,
-    /// The secret and the header that carries it.
-    pub api_key: Option<ApiKey>,
-    /// Extra request headers; reserved names were refused.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Bound on the whole exchange.
-    pub timeout: Duration,
-    /// Bound on connecting, name resolution and TLS included.
-    pub connect_timeout: Duration,
-    /// PEM file of the only certificate authorities to trust; system roots without it.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// The secret and the header that carries it.
-#[derive(Debug, Clone)]
-pub struct ApiKey {
-    /// `X-API-Key`, say; `Authorization` gets `Bearer KEY`.
-    pub header: HeaderName,
-    /// Where the secret comes from.
-    pub source: KeySource,
-}
-
-/// Where the secret comes from.
-#[derive(Debug, Clone)]
-pub enum KeySource {
-    /// Given directly.
-    Value(SecretString),
-    /// A file, read at start and again after a 401 or 403.
-    File(PathBuf),
-}
+/// A configured header's shorter value is a word rather than a secret.
+const LEAST_SECRET: usize = 8;
+/// What we call ourselves.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("collector/", env!("CARGO_PKG_VERSION")));
 
 /// Why a transport can't be built: the configuration names something that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +76,14 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
+    /// The files of our own certificate can't be used.
+    #[error("can't use the client certificate of {} with the key of {}", .files.cert_file.display(), .files.key_file.display())]
+    Client {
+        /// The files.
+        files: ClientFiles,
+        /// Why.
+        source: io::Error,
+    },
     /// The system has no certificate authorities.
     #[error("no certificate authorities found on this system; name a ca_file")]
     SystemRoots(#[source] io::Error),
@@ -111,6 +101,8 @@ pub struct HttpTransport {
     timeout: Duration,
     connect_timeout: Duration,
     key: Option<Key>,
+    masks: Masks,
+    proxy: Option<Proxy>,
     connector: Connector,
     idle: Option<Connection>,
     drivers: JoinSet<()>,
@@ -120,24 +112,37 @@ impl HttpTransport {
     /// Prepares a transport: reads the key and the certificate authorities (for `https` alone) from
     /// disk, opens no connection. Blocks for as long as the files take.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        let Options { url, api_key, headers, timeout, connect_timeout, ca_file } = options;
+        let connector = Connector::new(&options)?;
+        let Options { url, api_key, headers, timeout, connect_timeout, proxy, .. } = options;
         let authority = url.authority().ok_or(BuildError::Url)?.as_str();
         // Whatever stands before an '@' is a secret and no part of the host.
         let host = authority.rsplit('@').next().unwrap_or(authority);
         let host = HeaderValue::from_str(host).map_err(|_| BuildError::Url)?;
         let key = api_key.map(Key::load).transpose()?;
-        let connector = Connector::new(&url, connect_timeout, ca_file.as_deref())?;
-        Ok(Self {
+        let mut transport = Self {
             url,
             host,
             headers: headers.into_iter().collect(),
             timeout,
             connect_timeout,
+            masks: Masks::default(),
             key,
+            proxy,
             connector,
             idle: None,
             drivers: JoinSet::new(),
-        })
+        };
+        transport.mask();
+        Ok(transport)
+    }
+
+    /// What is to be taken out of everything that a server or the proxy says.
+    fn mask(&mut self) {
+        let mut secrets = self.proxy.as_ref().map(Proxy::secrets).unwrap_or_default();
+        secrets.extend(self.key.as_ref().map(|key| key.secret().clone()));
+        let values = self.headers.values().filter(|value| value.len() >= LEAST_SECRET);
+        secrets.extend(values.filter_map(|value| Some(value.to_str().ok()?.into())));
+        self.masks = Masks::of(&secrets);
     }
 
     /// Tries the server without sending samples: connects, and asks for the `OPTIONS` of the path
@@ -147,7 +152,7 @@ impl HttpTransport {
         let deadline = Instant::now() + self.timeout;
         let message = self.message(Method::OPTIONS, HeaderMap::new(), Bytes::new());
         let answer = self.exchange(message, deadline).await.map_err(Failure::into_reason)?;
-        let reason = answer.reason(self.key.as_ref());
+        let reason = answer.reason(&self.masks);
         match reason.status {
             Some(401 | 403 | 407) => Err(reason),
             _ => Ok(format!("{} answers OPTIONS with {reason}", self.url)),
@@ -157,7 +162,7 @@ impl HttpTransport {
     async fn deliver(&mut self, request: &Request, deadline: Instant) -> Delivery {
         let message = self.post(request);
         match self.exchange(message, deadline).await {
-            Ok(answer) => answer.delivery(self.key.as_ref(), SystemClock.now()),
+            Ok(answer) => answer.delivery(&self.masks, SystemClock.now()),
             Err(failure) => failure.into_delivery(),
         }
     }
@@ -178,7 +183,7 @@ impl HttpTransport {
             }
         }
         let connect_deadline = deadline.min(Instant::now() + self.connect_timeout);
-        let fresh = self.connector.connect(&self.url, connect_deadline, &mut self.drivers).await?;
+        let fresh = self.connector.connect(connect_deadline, &mut self.drivers).await?;
         self.attempt(fresh, message, deadline).await
     }
 
@@ -194,7 +199,7 @@ impl HttpTransport {
         message: hyper::Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
-        let keep = answer::KEPT_BYTES + self.key.as_ref().map_or(0, Key::len);
+        let keep = answer::KEPT_BYTES + self.masks.longest();
         let (answer, reusable) = connection.exchange(message, deadline, keep).await?;
         self.idle = reusable.then_some(connection);
         Ok(answer)
@@ -222,10 +227,7 @@ impl HttpTransport {
         let mut headers = self.headers.clone();
         headers.extend(protocol);
         headers.insert(HOST, self.host.clone());
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("collector/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, AGENT);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         if let Some(key) = &self.key {
             headers.insert(key.header().clone(), key.value().clone());
@@ -234,7 +236,26 @@ impl HttpTransport {
         *message.method_mut() = method;
         *message.uri_mut() = self.url.path_and_query().cloned().map(Uri::from).unwrap_or_default();
         *message.headers_mut() = headers;
+        self.address_to_proxy(&mut message);
         message
+    }
+
+    /// A proxy for plain HTTP reads the whole URL; in a tunnel there is none to read it.
+    fn address_to_proxy(&self, message: &mut hyper::Request<Full<Bytes>>) {
+        let Some(proxy) = self.proxy.as_ref().filter(|_| !is_https(&self.url)) else { return };
+        *message.uri_mut() = self.url.clone();
+        if let Some(value) = proxy.credentials.as_ref().and_then(Credentials::header) {
+            message.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
+    }
+
+    /// Reads the key's file again; whether it holds another key.
+    fn reload_key(&mut self) -> bool {
+        let reloaded = self.key.as_mut().is_some_and(Key::reload);
+        if reloaded {
+            self.mask();
+        }
+        reloaded
     }
 }
 
@@ -243,7 +264,7 @@ impl Transport for HttpTransport {
         let deadline = Instant::now() + self.timeout;
         let delivery = self.deliver(request, deadline).await;
         let refused = matches!(&delivery, Delivery::Hold { reason } if matches!(reason.status, Some(401 | 403)));
-        if refused && self.key.as_mut().is_some_and(Key::reload) {
+        if refused && self.reload_key() {
             return self.deliver(request, deadline).await;
         }
         delivery

@@ -5,6 +5,7 @@ mod bad_files;
 mod dotenv;
 mod files;
 mod good_files;
+mod ways_out;
 
 use std::{ffi::OsString, path::Path};
 

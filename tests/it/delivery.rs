@@ -24,6 +24,8 @@ pub(crate) fn options(url: &str) -> Options {
         timeout: Duration::from_millis(1_500),
         connect_timeout: Duration::from_secs(1),
         ca_file: None,
+        client: None,
+        proxy: None,
     }
 }
 

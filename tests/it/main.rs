@@ -6,6 +6,8 @@
     reason = "tests are sentences; they say what they found and may panic"
 )]
 
+#[cfg(unix)]
+mod canary;
 mod config;
 #[cfg(unix)]
 mod daemon;
@@ -13,8 +15,14 @@ mod damage;
 mod delivery;
 mod fixtures;
 mod forwarding;
+mod hostile;
+#[cfg(unix)]
+mod limits;
 mod losses;
 mod model;
+#[cfg(unix)]
+mod network;
+mod proxy;
 mod queue;
 mod receiver;
 mod support;

@@ -1,8 +1,11 @@
 //! The scripted receiver: a socket that plays raw bytes and records what it was sent. It knows
 //! nothing of the crate's own HTTP code, so that both can't be wrong in the same way.
 
+pub(crate) mod faults;
 #[cfg(unix)]
 pub(crate) mod process;
+#[cfg(unix)]
+pub(crate) mod relay;
 #[cfg(unix)]
 pub(crate) mod server;
 
@@ -32,6 +35,8 @@ pub(crate) enum Step {
     Say(Vec<u8>),
     /// Sends these bytes again and again until the peer has had enough.
     Repeat(Vec<u8>),
+    /// Sends these bytes one by one, with a pause behind each, then closes.
+    Drip(Vec<u8>, Duration),
     /// Keeps silent until [`Scripted::proceed`].
     Gate,
     /// Keeps silent until the peer closes.
@@ -115,6 +120,20 @@ impl Scripted {
     }
 }
 
+/// A scripted server on a thread of its own, for a test that blocks; it ends with the test process.
+#[cfg(unix)]
+pub(crate) fn hold_on(scripts: Vec<Vec<Step>>) -> Scripted {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            tell.send(Scripted::start(scripts).await).ok();
+            std::future::pending::<()>().await;
+        });
+    });
+    told.recv().unwrap()
+}
+
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.server.abort();
@@ -154,6 +173,15 @@ async fn play(mut stream: TcpStream, connection: usize, script: Vec<Step>, stage
             Step::Say(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {
                     return;
+                }
+            }
+            Step::Drip(bytes, pause) => {
+                let mut pace = tokio::time::interval(pause);
+                for byte in bytes {
+                    pace.tick().await;
+                    if stream.write_all(&[byte]).await.is_err() {
+                        return;
+                    }
                 }
             }
             Step::Repeat(bytes) => while stream.write_all(&bytes).await.is_ok() {},

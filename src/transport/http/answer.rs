@@ -8,7 +8,7 @@ use hyper::{
 };
 use jiff::Timestamp;
 
-use super::{Delivery, Reason, key::Key};
+use super::{Delivery, Reason, masks::Masks};
 use crate::retry;
 
 /// How much of a body may matter to a person.
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 
 /// What a status means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Accepted,
     Retry,
     Hold,
@@ -55,9 +55,14 @@ impl Answer {
         Self { status: head.status, headers: head.headers, body, seen_whole }
     }
 
+    /// What the status means.
+    pub(super) fn verdict(&self) -> Verdict {
+        verdict(self.status.as_u16())
+    }
+
     /// Judges the answer.
-    pub(super) fn delivery(&self, key: Option<&Key>, now: Timestamp) -> Delivery {
-        match verdict(self.status.as_u16()) {
+    pub(super) fn delivery(&self, masks: &Masks, now: Timestamp) -> Delivery {
+        match self.verdict() {
             Verdict::Accepted if self.seen_whole => Delivery::Accepted,
             // Whatever it acknowledges, it isn't this batch.
             Verdict::Accepted => Delivery::Retry {
@@ -68,32 +73,33 @@ impl Answer {
                 },
             },
             Verdict::Retry => {
-                Delivery::Retry { after: self.retry_after(now), reason: self.reason(key) }
+                Delivery::Retry { after: self.retry_after(now), reason: self.reason(masks) }
             }
-            Verdict::Hold => Delivery::Hold { reason: self.reason(key) },
-            Verdict::TooLarge => Delivery::TooLarge { reason: self.reason(key) },
-            Verdict::Rejected => Delivery::Rejected { reason: self.reason(key) },
+            Verdict::Hold => Delivery::Hold { reason: self.reason(masks) },
+            Verdict::TooLarge => Delivery::TooLarge { reason: self.reason(masks) },
+            Verdict::Rejected => Delivery::Rejected { reason: self.reason(masks) },
         }
     }
 
     /// Status, where a redirect points, and the first line of the body.
-    pub(super) fn reason(&self, key: Option<&Key>) -> Reason {
+    pub(super) fn reason(&self, masks: &Masks) -> Reason {
         let mut text = self.status.as_u16().to_string();
         if let Some(phrase) = self.status.canonical_reason() {
             text = format!("{text} {phrase}");
         }
         let target = self.status.is_redirection().then(|| self.header(&LOCATION)).flatten();
         if let Some(target) = target {
-            text = format!("{text}, not followed to {}", clean(target, key));
+            text = format!("{text}, not followed to {}", clean(target, masks));
         }
-        let line = clean(&String::from_utf8_lossy(&self.body), key);
+        let line = clean(&String::from_utf8_lossy(&self.body), masks);
         if !line.is_empty() {
             text = format!("{text}: {line}");
         }
         Reason { status: Some(self.status.as_u16()), text }
     }
 
-    fn retry_after(&self, now: Timestamp) -> Option<std::time::Duration> {
+    /// What `Retry-After` asks for.
+    pub(super) fn retry_after(&self, now: Timestamp) -> Option<std::time::Duration> {
         let date = self.header(&DATE);
         let values = self.headers.get_all(RETRY_AFTER);
         let values = values.iter().filter_map(|value| value.to_str().ok());
@@ -105,10 +111,10 @@ impl Answer {
     }
 }
 
-/// The first line that isn't blank, for a person: the key masked before anything is cut, control
+/// The first line that isn't blank, for a person: secrets masked before anything is cut, control
 /// characters as spaces, at most 200 characters.
-fn clean(text: &str, key: Option<&Key>) -> String {
-    let masked = key.map_or_else(|| text.to_owned(), |key| key.mask(text));
+fn clean(text: &str, masks: &Masks) -> String {
+    let masked = masks.apply(text);
     let line = masked.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let mut shown: String = line
         .chars()
@@ -125,10 +131,7 @@ fn clean(text: &str, key: Option<&Key>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{
-        super::{ApiKey, KeySource},
-        *,
-    };
+    use super::*;
 
     fn answer(status: u16, headers: &[(HeaderName, &str)], body: &str) -> Answer {
         let headers =
@@ -138,7 +141,7 @@ mod tests {
     }
 
     fn judged(answer: &Answer) -> Delivery {
-        answer.delivery(None, "2026-11-22T12:00:00Z".parse().unwrap())
+        answer.delivery(&Masks::default(), "2026-11-22T12:00:00Z".parse().unwrap())
     }
 
     #[test]
@@ -181,10 +184,9 @@ mod tests {
 
     #[test]
     fn reason_is_one_clean_short_line_without_the_key() {
-        let source = KeySource::Value("s3cret".into());
-        let key = Key::load(ApiKey { header: "x-api-key".parse().unwrap(), source }).unwrap();
+        let masks = Masks::of(&["s3cret".into()]);
         let body = format!("\r\n \n\tbad\u{1b}[31m key s3cret {}\nsecond", "x".repeat(500));
-        let reason = answer(401, &[], &body).reason(Some(&key));
+        let reason = answer(401, &[], &body).reason(&masks);
         assert_eq!(reason.status, Some(401));
         let start = "401 Unauthorized: bad [31m key *** xxx";
         assert!(reason.text.starts_with(start), "{reason}");
@@ -193,18 +195,17 @@ mod tests {
 
     #[test]
     fn key_at_the_cut_is_masked_whole() {
-        let source = KeySource::Value("s3cret".into());
-        let key = Key::load(ApiKey { header: "x-api-key".parse().unwrap(), source }).unwrap();
+        let masks = Masks::of(&["s3cret".into()]);
         let body = format!("{}s3cret", "x".repeat(MAX_LINE - 3));
-        assert!(!answer(400, &[], &body).reason(Some(&key)).text.contains("s3c"));
+        assert!(!answer(400, &[], &body).reason(&masks).text.contains("s3c"));
     }
 
     #[test]
     fn reason_of_a_redirect_names_its_target() {
         let headers = [(LOCATION, "https://elsewhere.example/")];
-        let reason = answer(308, &headers, "").reason(None);
+        let reason = answer(308, &headers, "").reason(&Masks::default());
         let text = "308 Permanent Redirect, not followed to https://elsewhere.example/";
         assert_eq!(reason.text, text);
-        assert_eq!(answer(599, &[], "").reason(None).text, "599");
+        assert_eq!(answer(599, &[], "").reason(&Masks::default()).text, "599");
     }
 }

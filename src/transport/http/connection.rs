@@ -1,6 +1,6 @@
 //! The one connection: how it is opened, whether it may be used again, and one exchange over it.
 
-use std::{error::Error, future::poll_fn, path::Path, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -10,102 +10,105 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
+    sync::oneshot,
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout_at},
 };
 use tower_service::Service;
 
 use super::{
-    BuildError,
+    BuildError, Options,
     answer::Answer,
+    dial::{BoxError, Dialer, is_https, route},
     failure::Failure,
-    wire::{Traffic, Wire},
+    wire::{MAX_HEAD, Traffic, Wire},
 };
 use crate::transport::tls;
 
-/// A server that sends a larger head of an answer is refused.
-const MAX_HEAD: usize = 64 * 1024;
 /// Most bytes of a body that are read to keep the connection.
 const MAX_DRAIN: usize = 64 * 1024;
 /// Longest wait for the rest of a body: the answer has been judged already.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// A connection that was idle for longer is likely forgotten by something on the way.
 const MAX_IDLE: Duration = Duration::from_mins(1);
-/// Between the probes of a silent peer by TCP.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Opens connections; a TLS configuration is held only when the URL asks for TLS.
+/// Opens connections to one server.
 #[derive(Debug, Clone)]
-pub(super) enum Connector {
-    Plain(HttpConnector),
-    Tls(HttpsConnector<HttpConnector>),
+pub(super) struct Connector {
+    url: Uri,
+    /// Where it connects to, for a person.
+    route: String,
+    scheme: Scheme,
+}
+
+/// A TLS configuration is held only when the URL asks for TLS.
+#[derive(Debug, Clone)]
+enum Scheme {
+    Plain(Dialer),
+    Tls(HttpsConnector<Dialer>),
 }
 
 impl Connector {
-    pub(super) fn new(
-        url: &Uri,
-        timeout: Duration,
-        ca_file: Option<&Path>,
-    ) -> Result<Self, BuildError> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        // Divided among the addresses of a name, so that one black hole leaves time for the rest.
-        tcp.set_connect_timeout(Some(timeout));
-        if url.scheme_str() != Some("https") {
-            return Ok(Self::Plain(tcp));
+    pub(super) fn new(options: &Options) -> Result<Self, BuildError> {
+        let (url, dialer) = (options.url.clone(), Dialer::new(options));
+        let route = route(&url, options.proxy.as_ref());
+        if !is_https(&url) {
+            return Ok(Self { url, route, scheme: Scheme::Plain(dialer) });
         }
-        tcp.enforce_http(false);
+        let config = tls::client_config(options.ca_file.as_deref(), options.client.as_ref())?;
         let tls = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(ca_file)?)
+            .with_tls_config(config)
             .https_only()
             .enable_http1()
-            .wrap_connector(tcp);
-        Ok(Self::Tls(tls))
+            .wrap_connector(dialer);
+        Ok(Self { url, route, scheme: Scheme::Tls(tls) })
     }
 
     /// Resolves, connects and, for TLS, checks the server's identity, all before `deadline`.
     pub(super) async fn connect(
         &mut self,
-        url: &Uri,
         deadline: Instant,
         drivers: &mut JoinSet<()>,
     ) -> Result<Connection, Failure> {
         let begun = Instant::now();
-        let stream = match timeout_at(deadline, self.open(url)).await {
+        let stream = match timeout_at(deadline, self.open()).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Failure::connect(url, &*error)),
-            Err(_) => return Err(Failure::connect_timeout(url, deadline - begun)),
+            Ok(Err(error)) => return Err(Failure::connect(&self.route, &*error)),
+            Err(_) => return Err(Failure::connect_timeout(&self.route, deadline - begun)),
         };
-        let traffic = Arc::new(Traffic::default());
+        let traffic = Traffic::bounded(0);
         let wire = Wire::new(TokioIo::new(stream), Arc::clone(&traffic));
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(wire))
             .await
-            .map_err(|error| Failure::connect(url, &error))?;
+            .map_err(|error| Failure::connect(&self.route, &error))?;
+        let (tell, end) = oneshot::channel();
         let driver = drivers.spawn(async move {
-            // Whatever ends the connection is told to the exchange that waits for an answer.
-            drop(connection.await);
+            if let Err(error) = connection.await {
+                // Nobody may be waiting.
+                drop(tell.send(error));
+            }
         });
-        Ok(Connection { sender, traffic, driver, last_used: Instant::now() })
+        Ok(Connection { sender, traffic, driver, end, last_used: Instant::now() })
     }
 
-    async fn open(&mut self, url: &Uri) -> Result<Stream, Box<dyn Error + Send + Sync>> {
-        match self {
-            Self::Plain(tcp) => {
-                poll_fn(|cx| tcp.poll_ready(cx)).await?;
-                Ok(MaybeHttpsStream::Http(tcp.call(url.clone()).await?))
+    async fn open(&mut self) -> Result<Stream, BoxError> {
+        let url = self.url.clone();
+        match &mut self.scheme {
+            Scheme::Plain(dialer) => {
+                poll_fn(|cx| dialer.poll_ready(cx)).await?;
+                Ok(MaybeHttpsStream::Http(dialer.call(url).await?))
             }
-            Self::Tls(tls) => {
+            Scheme::Tls(tls) => {
                 poll_fn(|cx| tls.poll_ready(cx)).await?;
-                tls.call(url.clone()).await
+                tls.call(url).await
             }
         }
     }
@@ -117,6 +120,8 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     traffic: Arc<Traffic>,
     driver: AbortHandle,
+    /// What broke it while no exchange was under way.
+    end: oneshot::Receiver<hyper::Error>,
     last_used: Instant,
 }
 
@@ -142,13 +147,14 @@ impl Connection {
     ) -> Result<(Answer, bool), Failure> {
         let begun = Instant::now();
         settle_reads().await;
+        self.traffic.allow((MAX_HEAD + MAX_DRAIN) as u64);
         let (read, written) = (self.traffic.read(), self.traffic.written());
         let length = wire_length(&message);
         let sent = timeout_at(deadline, self.sender.send_request(message)).await;
         let unanswered = self.traffic.read() == read;
         let response = match sent {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failure::exchange(&error, unanswered)),
+            Ok(Err(error)) => return Err(self.broken(error, unanswered).await),
             Err(_) => return Err(Failure::timeout(deadline - begun)),
         };
         let seen_whole = self.traffic.written() - written >= length;
@@ -156,6 +162,15 @@ impl Connection {
         let (body, drained) = drain(body, deadline.min(Instant::now() + DRAIN_TIME), keep).await;
         self.last_used = Instant::now();
         Ok((Answer::new(head, body, seen_whole), drained && seen_whole))
+    }
+}
+
+impl Connection {
+    /// Why an exchange failed. A connection that broke before the request reached it says only that
+    /// it isn't ready; its driver knows why: a server that refuses our certificate, say.
+    async fn broken(&mut self, error: hyper::Error, unanswered: bool) -> Failure {
+        let told = if error.is_canceled() { (&mut self.end).await.ok() } else { None };
+        Failure::exchange(&told.unwrap_or(error), unanswered)
     }
 }
 
@@ -176,15 +191,14 @@ async fn settle_reads() {
 /// Bytes that a message takes on the wire, head and body.
 fn wire_length(message: &Request<Full<Bytes>>) -> u64 {
     const LINE: usize = " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
-    let line = LINE + message.method().as_str().len() + message.uri().path().len();
-    let query = message.uri().query().map_or(0, |query| query.len() + "?".len());
+    let line = LINE + message.method().as_str().len() + message.uri().to_string().len();
     let headers: usize = message
         .headers()
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
         .sum();
     let body = hyper::body::Body::size_hint(message.body()).exact().unwrap_or(0);
-    (line + query + headers) as u64 + body
+    (line + headers) as u64 + body
 }
 
 /// Reads a body to its end within bounds: the first `keep` bytes, and whether the end was reached.

@@ -3,10 +3,9 @@
 
 use std::{error::Error, io, time::Duration};
 
-use hyper::Uri;
 use rustls::AlertDescription as Alert;
 
-use super::{Delivery, Reason};
+use super::{Delivery, Reason, proxy::Refusal};
 
 /// An exchange without an answer.
 #[derive(Debug)]
@@ -17,8 +16,10 @@ pub(super) struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// One side refuses the other's certificate.
-    Identity,
+    /// One side refuses the other's certificate, or the proxy refuses us.
+    Refused,
+    /// The proxy isn't willing now; what it asks for in `Retry-After`.
+    Later(Option<Duration>),
     /// The connection ended before a byte of an answer.
     Unanswered,
     /// Anything else: it may work the next time.
@@ -26,15 +27,21 @@ enum Kind {
 }
 
 impl Failure {
-    /// Connecting to `url` failed.
-    pub(super) fn connect(url: &Uri, error: &(dyn Error + 'static)) -> Self {
-        let kind = if refuses_identity(error) { Kind::Identity } else { Kind::Transport };
-        Self { kind, text: format!("{} ({})", describe(error), address(url)) }
+    /// Connecting failed; `route` says where to.
+    pub(super) fn connect(route: &str, error: &(dyn Error + 'static)) -> Self {
+        let refusal = chain(error).find_map(|error| error.downcast_ref::<Refusal>());
+        let kind = match refusal {
+            Some(Refusal { is_final: false, after, .. }) => Kind::Later(*after),
+            Some(_) => Kind::Refused,
+            None if refuses_identity(error) => Kind::Refused,
+            None => Kind::Transport,
+        };
+        Self { kind, text: format!("{} ({route})", describe(error)) }
     }
 
-    /// Connecting to `url` took too long.
-    pub(super) fn connect_timeout(url: &Uri, after: Duration) -> Self {
-        let text = format!("connecting timed out after {} ({})", seconds(after), address(url));
+    /// Connecting took too long; `route` says where to.
+    pub(super) fn connect_timeout(route: &str, after: Duration) -> Self {
+        let text = format!("connecting timed out after {} ({route})", seconds(after));
         Self { kind: Kind::Transport, text }
     }
 
@@ -42,7 +49,7 @@ impl Failure {
     pub(super) fn exchange(error: &hyper::Error, unanswered: bool) -> Self {
         let kind = match () {
             // With TLS 1.3 a server refuses our certificate only after its own handshake is over.
-            () if refuses_identity(error) => Kind::Identity,
+            () if refuses_identity(error) => Kind::Refused,
             () if unanswered => Kind::Unanswered,
             () => Kind::Transport,
         };
@@ -66,7 +73,8 @@ impl Failure {
 
     pub(super) fn into_delivery(self) -> Delivery {
         match self.kind {
-            Kind::Identity => Delivery::Hold { reason: self.into_reason() },
+            Kind::Refused => Delivery::Hold { reason: self.into_reason() },
+            Kind::Later(after) => Delivery::Retry { after, reason: self.into_reason() },
             Kind::Unanswered | Kind::Transport => {
                 Delivery::Retry { after: None, reason: self.into_reason() }
             }
@@ -90,6 +98,8 @@ fn refuses_identity(error: &(dyn Error + 'static)) -> bool {
                         | Alert::CertificateUnknown
                         | Alert::UnknownCA
                         | Alert::AccessDenied
+                        // An authority of the same name, with another key.
+                        | Alert::DecryptError
                 )
         )
     })
@@ -123,12 +133,6 @@ fn describe(error: &(dyn Error + 'static)) -> String {
     parts.join(": ")
 }
 
-/// Host and port, as they are dialled.
-fn address(url: &Uri) -> String {
-    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
-    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(default))
-}
-
 fn seconds(time: Duration) -> String {
     // To the millisecond: what was measured is a hair off the configured time.
     format!("{} s", time.as_secs_f64().mul_add(1e3, 0.5).floor() / 1e3)
@@ -140,21 +144,20 @@ mod tests {
 
     #[test]
     fn reason_is_one_line_with_the_address() {
-        let url: Uri = "http://127.0.0.1:8000/api".parse().unwrap();
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let failure = Failure::connect(&url, &refused);
+        let failure = Failure::connect("127.0.0.1:8000", &refused);
         assert_eq!(failure.into_reason().text, "connection refused (127.0.0.1:8000)");
     }
 
     #[test]
     fn refused_certificate_holds_wherever_it_hides_in_the_chain() {
-        let url: Uri = "https://example.org/".parse().unwrap();
         let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-        let failure = Failure::connect(&url, &io::Error::other(io::Error::other(expired)));
+        let failure =
+            Failure::connect("example.org:443", &io::Error::other(io::Error::other(expired)));
         let Delivery::Hold { reason } = failure.into_delivery() else { panic!("must hold") };
         assert!(reason.text.ends_with("(example.org:443)"), "{reason}");
         let broken = rustls::Error::AlertReceived(Alert::HandshakeFailure);
-        let failure = Failure::connect(&url, &io::Error::other(broken));
+        let failure = Failure::connect("example.org:443", &io::Error::other(broken));
         assert!(matches!(failure.into_delivery(), Delivery::Retry { after: None, .. }));
     }
 }

@@ -1,5 +1,6 @@
-//! A stream that counts what passes. The counts tell whether a server had seen the whole request
-//! when it answered, and whether a broken connection had begun to answer.
+//! A stream that counts what passes, and ends when a server sends more than it may. The counts tell
+//! whether a server had seen the whole request when it answered, and whether a broken connection had
+//! begun to answer.
 
 use std::{
     io,
@@ -13,14 +14,35 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// A server that sends a larger head of an answer is refused.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+
 /// Bytes that passed a [`Wire`], above TLS. They only rise.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
+    /// Where reading ends.
+    bound: AtomicU64,
 }
 
 impl Traffic {
+    /// Of a stream of which `bytes` may be read.
+    pub(super) fn bounded(bytes: u64) -> Arc<Self> {
+        let traffic = Arc::new(Self::default());
+        traffic.allow(bytes);
+        traffic
+    }
+
+    /// From now on so many bytes may be read.
+    pub(super) fn allow(&self, bytes: u64) {
+        self.bound.store(self.read() + bytes, Ordering::Relaxed);
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.read() > self.bound.load(Ordering::Relaxed)
+    }
+
     /// Bytes that the server has sent.
     pub(super) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
@@ -44,6 +66,10 @@ impl<S> Wire<S> {
         Self { stream, traffic }
     }
 
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn count(&self, written: usize) -> usize {
         self.traffic.written.fetch_add(written as u64, Ordering::Relaxed);
         written
@@ -56,6 +82,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.traffic.is_exhausted() {
+            return Poll::Ready(Err(io::Error::other("the answer is too long")));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let read = buffer.filled().len().saturating_sub(before);

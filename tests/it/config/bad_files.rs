@@ -59,9 +59,6 @@ const KEYS: &[Bad<'_>] = &[
     ("server_url: http://canary\n", 1, "server_url", "did you mean `collector.server_url`?"),
     ("collector.interval: 5\n", 1, "collector.interval", "write it as `collector: {interval: …}`"),
     ("collector:\n  tls:\n    ca_file: x\n", 2, "collector.tls", "known here"),
-    ("forwarder:\n  proxy: http://canary\n", 2, "forwarder.proxy", "unknown key"),
-    ("forwarder:\n  tls:\n    cert_file: canary\n", 3, "forwarder.tls.cert_file", "unknown key"),
-    ("forwarder:\n  tls:\n    key_file: canary\n", 3, "forwarder.tls.key_file", "unknown key"),
     ("buffer:\n  path: ./b\n", 2, "buffer.path", "known here: directory, max_size"),
     ("buffer:\n  maxsize: 1GB\n", 2, "buffer.maxsize", "did you mean `max_size`?"),
     ("logging:\n  levle: INFO\n", 2, "logging.levle", "did you mean `level`?"),
@@ -196,6 +193,11 @@ const SECRETS: &[Bad<'_>] = &[
     ("forwarder:\n  headers: {a: canary, A: canary}\n", 2, "forwarder.headers.A", "stands twice"),
     ("forwarder:\n  tls:\n    ca_file: /nonexistent\n", 3, "forwarder.tls.ca_file", "/nonexistent: there is no such file"),
     ("forwarder:\n  tls:\n    ca_file: Cargo.toml\n", 3, "forwarder.tls.ca_file", "PEM"),
+    ("forwarder:\n  tls:\n    cert_file: a\n", 3, "forwarder.tls.cert_file", "needs forwarder.tls.key_file"),
+    ("forwarder:\n  tls:\n    key_file: a\n", 3, "forwarder.tls.key_file", "needs forwarder.tls.cert_file"),
+    ("forwarder:\n  proxy: canary:3128\n", 2, "forwarder.proxy", "must be like http://proxy:3128"),
+    ("forwarder:\n  proxy: https://u:canary@p\n", 2, "forwarder.proxy", "must begin with http://"),
+    ("forwarder:\n  proxy: http://u:canary@p/x\n", 2, "forwarder.proxy", "must not have a path"),
 ];
 
 /// References to the environment.

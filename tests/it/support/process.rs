@@ -123,6 +123,17 @@ impl Home {
         Process { child: command.spawn().unwrap(), out, err }
     }
 
+    /// Starts a command behind a line of shell, `ulimit -n 16; exec "$0" "$@"` say; that line also
+    /// says where its outputs go.
+    pub(crate) fn spawn_behind(&self, shell: &str, arguments: &[&str]) -> Process {
+        let (out, err) = (self.output("out"), self.output("err"));
+        let mut command = Command::new("sh");
+        command.args(["-c", shell, env!("CARGO_BIN_EXE_collector")]).args(arguments);
+        command.current_dir(self.directory.path()).env_clear().stdin(Stdio::null());
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        Process { child: command.spawn().unwrap(), out, err }
+    }
+
     /// Starts a command whose stdout nobody reads any more.
     pub(crate) fn spawn_without_reader(&self, arguments: &[&str]) -> Process {
         let (out, err) = (self.output("out"), self.output("err"));
