@@ -19,6 +19,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
+mod in_flight;
 mod live;
 mod lock;
 mod meta;
@@ -32,6 +33,7 @@ mod window;
 
 pub use capacity::DISK_PERCENT;
 pub use generation::{StorageError, is_guarded};
+pub use in_flight::InFlight;
 pub use lock::LockError;
 pub use owner::Owner;
 
@@ -254,9 +256,9 @@ pub fn open(
     patience: Duration,
 ) -> Result<Queue, OpenError> {
     let machine = machine_id.map(|id| Uuid::new_v5(&MACHINE_NAMESPACE, id.as_bytes()));
-    let (commands, owner, stats) = owner::start(options, machine, clock, patience)?;
+    let (commands, owner, stats, interrupted) = owner::start(options, machine, clock, patience)?;
     let producer = Producer { commands: commands.clone() };
-    let consumer = Consumer { commands, stats: stats.clone() };
+    let consumer = Consumer { commands, stats: stats.clone(), interrupted };
     Ok(Queue { producer, consumer, stats, owner })
 }
 
@@ -289,9 +291,22 @@ impl Producer {
 pub struct Consumer {
     commands: owner::Commands,
     stats: watch::Receiver<Stats>,
+    interrupted: Option<InFlight>,
 }
 
 impl Consumer {
+    /// Writes down which entries the next request carries, for [`Self::interrupted`] of the next
+    /// process. It survives a killed process, a power cut perhaps; a disk that refuses is no error.
+    pub async fn sending(&mut self, bounds: InFlight) -> Result<(), QueueError> {
+        self.commands.ask(|reply| owner::Command::Sending { bounds, reply }).await
+    }
+
+    /// The request that was written down last when the queue was opened, once; its entries may have
+    /// left since.
+    pub fn interrupted(&mut self) -> Option<InFlight> {
+        self.interrupted.take()
+    }
+
     /// The oldest entries in order, at most `max_samples` with about `max_bytes` of payload (one at
     /// least, if there is one); empty when the queue is. Removes nothing; cancel-safe.
     pub async fn peek(

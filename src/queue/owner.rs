@@ -16,7 +16,11 @@ use uuid::Uuid;
 
 use super::{
     Enqueued, Entry, OpenError, Options, QueueError, Refusal, Reply, Stats, files,
-    generation::StorageError, lock::Lock, recovery, store::Store,
+    generation::StorageError,
+    in_flight::{InFlight, Note},
+    lock::Lock,
+    recovery,
+    store::Store,
 };
 use crate::{clock::Clock, sample::Sample};
 
@@ -33,6 +37,7 @@ pub(super) enum Command {
     Peek { max_samples: usize, max_bytes: u64, reply: Reply<Vec<Entry>> },
     Acknowledge { seqs: Vec<u64>, reply: Reply<u64> },
     DeadLetter { seqs: Vec<u64>, refusal: Refusal, reply: Reply<u64> },
+    Sending { bounds: InFlight, reply: Reply<()> },
     Close,
 }
 
@@ -79,18 +84,24 @@ impl Drop for Owner {
     }
 }
 
+/// What starting the owner gives: ways to it, and what was in flight when it ended last.
+pub(super) type Started = (Commands, Owner, watch::Receiver<Stats>, Option<InFlight>);
+
 /// Takes the lock, opens the store and starts the owner.
 pub(super) fn start(
     options: Options,
     machine: Option<Uuid>,
     clock: Arc<dyn Clock>,
     patience: Duration,
-) -> Result<(Commands, Owner, watch::Receiver<Stats>), OpenError> {
+) -> Result<Started, OpenError> {
     let directory = options.directory.clone();
     let failed = |source| OpenError::Directory { directory: directory.clone(), source };
     files::create_directory(&directory).map_err(failed)?;
     files::restrict(&directory).map_err(failed)?;
     let lock = Lock::take(&directory, patience)?;
+    // Before the store measures what lies in the directory.
+    let note = note(&directory);
+    let interrupted = note.as_ref().and_then(Note::written);
     let home = Home { options, machine, clock };
     let store = home
         .open()
@@ -103,6 +114,7 @@ pub(super) fn start(
         stats,
         failing: false,
         retry_at: Instant::now(),
+        note,
         _lock: lock,
     };
     let thread = thread::Builder::new()
@@ -110,7 +122,13 @@ pub(super) fn start(
         .spawn(move || work.run(&inbox))
         .map_err(failed)?;
     let owner = Owner { commands: commands.clone(), thread: Some(thread) };
-    Ok((Commands(commands), owner, watched))
+    Ok((Commands(commands), owner, watched, interrupted))
+}
+
+/// The queue works without it, so a disk that refuses is only told.
+fn note(directory: &std::path::Path) -> Option<Note> {
+    let note = Note::open(directory);
+    note.inspect_err(|error| tracing::debug!(%error, "can't note what is in flight")).ok()
 }
 
 /// What it takes to open the store, now and again.
@@ -134,6 +152,7 @@ struct Work {
     stats: watch::Sender<Stats>,
     failing: bool,
     retry_at: Instant,
+    note: Option<Note>,
     _lock: Lock,
 }
 
@@ -163,10 +182,20 @@ impl Work {
                     let settled = self.with(|store| store.set_aside(&seqs, &refusal));
                     answer(reply, settled);
                 }
+                Command::Sending { bounds, reply } => {
+                    self.note(bounds);
+                    answer(reply, Ok(()));
+                }
                 Command::Close => break,
             }
         }
         self.sync();
+    }
+
+    fn note(&mut self, bounds: InFlight) {
+        if let Some(Err(error)) = self.note.as_mut().map(|note| note.write(bounds)) {
+            tracing::debug!(%error, "can't note what is in flight");
+        }
     }
 
     /// Waits for a command, or until a delayed sync is due.
