@@ -14,7 +14,10 @@ use hyper::{
     },
 };
 use secrecy::SecretString;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use self::{
     answer::Answer,
@@ -22,11 +25,14 @@ use self::{
     failure::Failure,
     key::Key,
 };
-use super::{Delivery, Reason, Transport};
+use super::{Delivery, Late, Reason, Transport};
 use crate::{
     clock::{Clock as _, SystemClock},
     encode::Request,
 };
+
+/// How often the key's file is looked at during a hold.
+const WATCH_PAUSE: Duration = Duration::from_secs(2);
 
 mod answer;
 mod connection;
@@ -247,5 +253,16 @@ impl Transport for HttpTransport {
             return self.deliver(request, deadline).await;
         }
         delivery
+    }
+
+    /// Ends when the key's file holds another key, which is in use then. Looks at the file's figures
+    /// every two seconds and reads it only when they changed.
+    async fn changed(&mut self) {
+        let Some(key) = self.key.as_mut().filter(|key| key.is_in_a_file()) else {
+            return std::future::pending().await;
+        };
+        while !key.reload_if_touched() {
+            sleep(WATCH_PAUSE).await;
+        }
     }
 }

@@ -8,7 +8,7 @@ use hyper::{
 };
 use jiff::Timestamp;
 
-use super::{Delivery, Reason, key::Key};
+use super::{Delivery, Late, Reason, key::Key};
 use crate::retry;
 
 /// How much of a body may matter to a person.
@@ -66,13 +66,20 @@ impl Answer {
                     status: Some(self.status.as_u16()),
                     text: format!("{} before the request was sent", self.status),
                 },
+                late: Late::No,
             },
-            Verdict::Retry => {
-                Delivery::Retry { after: self.retry_after(now), reason: self.reason(key) }
-            }
+            Verdict::Retry => Delivery::Retry {
+                after: self.retry_after(now),
+                reason: self.reason(key),
+                late: Late::No,
+            },
             Verdict::Hold => Delivery::Hold { reason: self.reason(key) },
-            Verdict::TooLarge => Delivery::TooLarge { reason: self.reason(key) },
-            Verdict::Rejected => Delivery::Rejected { reason: self.reason(key) },
+            Verdict::TooLarge => {
+                Delivery::TooLarge { reason: self.reason(key), answer: self.beginning(key) }
+            }
+            Verdict::Rejected => {
+                Delivery::Rejected { reason: self.reason(key), answer: self.beginning(key) }
+            }
         }
     }
 
@@ -84,13 +91,28 @@ impl Answer {
         }
         let target = self.status.is_redirection().then(|| self.header(&LOCATION)).flatten();
         if let Some(target) = target {
-            text = format!("{text}, not followed to {}", clean(target, key));
+            text = format!("{text}, not followed to {}", clean(&masked(target, key)));
         }
-        let line = clean(&String::from_utf8_lossy(&self.body), key);
+        let line = clean(&self.text(key));
         if !line.is_empty() {
             text = format!("{text}: {line}");
         }
         Reason { status: Some(self.status.as_u16()), text }
+    }
+
+    /// The beginning of the body as text, the key masked.
+    fn beginning(&self, key: Option<&Key>) -> String {
+        let mut text = self.text(key);
+        text.truncate(text.floor_char_boundary(KEPT_BYTES));
+        text
+    }
+
+    /// What was kept of the body, the key masked; of a key that was cut off nothing is left.
+    fn text(&self, key: Option<&Key>) -> String {
+        let mut text = masked(&String::from_utf8_lossy(&self.body), key);
+        let cut = key.map_or(0, |key| key.begun_at_end_of(&text));
+        text.truncate(text.len() - cut);
+        text
     }
 
     fn retry_after(&self, now: Timestamp) -> Option<std::time::Duration> {
@@ -105,11 +127,14 @@ impl Answer {
     }
 }
 
-/// The first line that isn't blank, for a person: the key masked before anything is cut, control
-/// characters as spaces, at most 200 characters.
-fn clean(text: &str, key: Option<&Key>) -> String {
-    let masked = key.map_or_else(|| text.to_owned(), |key| key.mask(text));
-    let line = masked.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+fn masked(text: &str, key: Option<&Key>) -> String {
+    key.map_or_else(|| text.to_owned(), |key| key.mask(text))
+}
+
+/// The first line that isn't blank, for a person: control characters as spaces, at most 200
+/// characters.
+fn clean(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let mut shown: String = line
         .chars()
         .map(|symbol| if symbol.is_control() { ' ' } else { symbol })
@@ -139,6 +164,10 @@ mod tests {
 
     fn judged(answer: &Answer) -> Delivery {
         answer.delivery(None, "2026-11-22T12:00:00Z".parse().unwrap())
+    }
+
+    fn judged_with(answer: &Answer, key: &Key) -> Delivery {
+        answer.delivery(Some(key), "2026-11-22T12:00:00Z".parse().unwrap())
     }
 
     #[test]
@@ -197,6 +226,35 @@ mod tests {
         let key = Key::load(ApiKey { header: "x-api-key".parse().unwrap(), source }).unwrap();
         let body = format!("{}s3cret", "x".repeat(MAX_LINE - 3));
         assert!(!answer(400, &[], &body).reason(Some(&key)).text.contains("s3c"));
+    }
+
+    #[test]
+    fn key_that_was_cut_off_with_the_body_leaves_nothing_of_itself() {
+        let secret = "s3cret".repeat(20);
+        let source = KeySource::Value(secret.as_str().into());
+        let key = Key::load(ApiKey { header: "x-api-key".parse().unwrap(), source }).unwrap();
+        for whole in [0, 3, 9] {
+            // Masks are shorter than what they hide: what was cut off moves into what is shown.
+            let body = format!("{}x{}", secret.repeat(whole), &secret[..secret.len() - 1]);
+            let answer = answer(422, &[], &body);
+            let Delivery::Rejected { reason, answer } = judged_with(&answer, &key) else {
+                panic!()
+            };
+            assert_eq!(answer, format!("{}x", "***".repeat(whole)));
+            assert!(!reason.text.contains("s3c"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn dead_letter_gets_the_first_kibibyte_of_the_answer() {
+        let source = KeySource::Value("s3cret".into());
+        let key = Key::load(ApiKey { header: "x-api-key".parse().unwrap(), source }).unwrap();
+        let body = format!("{}s3cret, line\nanother é{}", "é".repeat(495), "y".repeat(900));
+        let kept = &body.as_bytes()[..KEPT_BYTES + key.len()];
+        let answer = Answer { body: kept.into(), ..answer(413, &[], "") };
+        let Delivery::TooLarge { answer, .. } = judged_with(&answer, &key) else { panic!() };
+        assert!((KEPT_BYTES - 3..=KEPT_BYTES).contains(&answer.len()), "{}", answer.len());
+        assert!(answer.contains("***, line\nanother é"), "{answer}");
     }
 
     #[test]

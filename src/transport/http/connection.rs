@@ -24,7 +24,7 @@ use super::{
     failure::Failure,
     wire::{Traffic, Wire},
 };
-use crate::transport::tls;
+use crate::transport::{Late, tls};
 
 /// A server that sends a larger head of an answer is refused.
 const MAX_HEAD: usize = 64 * 1024;
@@ -82,7 +82,7 @@ impl Connector {
             Ok(Err(error)) => return Err(Failure::connect(url, &*error)),
             Err(_) => return Err(Failure::connect_timeout(url, deadline - begun)),
         };
-        let traffic = Arc::new(Traffic::default());
+        let traffic = Arc::new(Traffic::new());
         let wire = Wire::new(TokioIo::new(stream), Arc::clone(&traffic));
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
@@ -149,13 +149,26 @@ impl Connection {
         let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Failure::exchange(&error, unanswered)),
-            Err(_) => return Err(Failure::timeout(deadline - begun)),
+            Err(_) => {
+                let late = self.late(written, deadline - begun);
+                return Err(Failure::timeout(deadline - begun, late));
+            }
         };
         let seen_whole = self.traffic.written() - written >= length;
         let (head, body) = response.into_parts();
         let (body, drained) = drain(body, deadline.min(Instant::now() + DRAIN_TIME), keep).await;
         self.last_used = Instant::now();
         Ok((Answer::new(head, body, seen_whole), drained && seen_whole))
+    }
+
+    /// What the link did with a request that ran out of its `time`; `written` is what it had taken
+    /// before.
+    fn late(&self, written: u64, time: Duration) -> Late {
+        match self.traffic.quiet() {
+            _ if self.traffic.written() == written => Late::No,
+            quiet if quiet < time / 2 => Late::Moving,
+            _ => Late::Silent,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{error::Error, io, time::Duration};
 use hyper::Uri;
 use rustls::AlertDescription as Alert;
 
-use super::{Delivery, Reason};
+use super::{Delivery, Late, Reason};
 
 /// An exchange without an answer.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ enum Kind {
     Identity,
     /// The connection ended before a byte of an answer.
     Unanswered,
+    /// Time ran out on a request that had begun to leave.
+    Late(Late),
     /// Anything else: it may work the next time.
     Transport,
 }
@@ -49,10 +51,11 @@ impl Failure {
         Self { kind, text: describe(error) }
     }
 
-    /// No answer in time.
-    pub(super) fn timeout(after: Duration) -> Self {
-        let text = format!("no complete answer within {}", seconds(after));
-        Self { kind: Kind::Transport, text }
+    /// No answer in time; `late` is what the link did meanwhile.
+    pub(super) fn timeout(after: Duration, late: Late) -> Self {
+        let slow = if late == Late::Moving { ": the request was still being sent" } else { "" };
+        let text = format!("no complete answer within {}{slow}", seconds(after));
+        Self { kind: Kind::Late(late), text }
     }
 
     /// Whether a kept connection fails like this when the server had closed it while it was idle.
@@ -65,12 +68,12 @@ impl Failure {
     }
 
     pub(super) fn into_delivery(self) -> Delivery {
-        match self.kind {
-            Kind::Identity => Delivery::Hold { reason: self.into_reason() },
-            Kind::Unanswered | Kind::Transport => {
-                Delivery::Retry { after: None, reason: self.into_reason() }
-            }
-        }
+        let late = match self.kind {
+            Kind::Identity => return Delivery::Hold { reason: self.into_reason() },
+            Kind::Late(late) => late,
+            Kind::Unanswered | Kind::Transport => Late::No,
+        };
+        Delivery::Retry { after: None, reason: self.into_reason(), late }
     }
 }
 

@@ -9,18 +9,36 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 /// Bytes that passed a [`Wire`], above TLS. They only rise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
+    begun: Instant,
+    /// When something was written last, in milliseconds after `begun`.
+    written_at: AtomicU64,
 }
 
 impl Traffic {
+    pub(super) fn new() -> Self {
+        let (read, written, written_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { read, written, begun: Instant::now(), written_at }
+    }
+
+    /// How long nothing was written.
+    pub(super) fn quiet(&self) -> Duration {
+        let at = Duration::from_millis(self.written_at.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(at)
+    }
+
     /// Bytes that the server has sent.
     pub(super) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
@@ -46,6 +64,8 @@ impl<S> Wire<S> {
 
     fn count(&self, written: usize) -> usize {
         self.traffic.written.fetch_add(written as u64, Ordering::Relaxed);
+        let at = self.traffic.begun.elapsed().as_millis();
+        self.traffic.written_at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
         written
     }
 }
