@@ -22,6 +22,8 @@ pub struct Request {
     pub idempotency_key: String,
     /// The body, compressed when asked for.
     pub body: Bytes,
+    /// Bytes of the body before compression: what [`Limits::max_bytes`] bounds.
+    pub plain_bytes: usize,
     /// Sequence numbers in the body, ascending.
     pub first_seq: u64,
     /// See `first_seq`.
@@ -91,12 +93,14 @@ fn seal(body: Vec<u8>, content_type: &'static str, entries: &[Entry], by: Compre
     let agent_id = entries.first().map_or(Uuid::nil(), |entry| entry.agent_id);
     let first_seq = entries.first().map_or(0, |entry| entry.seq);
     let last_seq = entries.last().map_or(0, |entry| entry.seq);
+    let plain_bytes = body.len();
     let compressed = by.compress(&body);
     Request {
         content_type,
         content_encoding: compressed.as_ref().and(by.name()),
         idempotency_key: format!("\"{agent_id}:{first_seq}-{last_seq}:{crc:08x}\""),
         body: compressed.map_or_else(|| Bytes::from(body), Bytes::from),
+        plain_bytes,
         first_seq,
         last_seq,
         samples: entries.len(),

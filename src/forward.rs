@@ -1,30 +1,43 @@
 //! The forwarding loop: peek → encode → send → settle. Exactly one task; it never samples.
 //!
 //! A batch is encoded once: every attempt sends the same bytes under the same key until the server
-//! has taken them. Nothing is removed from the queue before that.
+//! has judged it. Nothing is removed from the queue before that. What a judgement means is decided
+//! here, for a batch that is refused in `bisect.rs`.
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
 
-use self::{board::Board, signals::Signals};
+use self::{
+    batch::{Batch, Lateness},
+    board::Board,
+    limit::Limit,
+    pace::{PROBE, Pace},
+    signals::Signals,
+    trial::Trial,
+};
 use crate::{
-    clock::{Clock as _, SystemClock},
-    encode::{self, Encoder, Request},
-    queue::{Consumer, Entry, QueueError},
+    clock::{Clock, SystemClock},
+    encode::{self, Encoder, Limits},
+    queue::{Consumer, Entry, InFlight, QueueError, Refusal},
     retry::{self, Backoff},
-    transport::{Delivery, Transport},
+    transport::{Delivery, Reason, Transport},
 };
 
+mod batch;
+mod bisect;
 mod board;
 pub mod flush;
 mod journal;
+mod limit;
+mod pace;
 mod signals;
+mod trial;
+
+pub use board::{State, Status};
 
 /// How long a request in flight may take after the stop.
 const STOP_TIME: Duration = Duration::from_secs(3);
@@ -40,58 +53,8 @@ pub struct Options {
     pub compression: encode::Compression,
     /// Backoff.
     pub retry: retry::Policy,
-}
-
-/// What the forwarder is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Nothing to send.
-    Idle,
-    /// A request is in flight.
-    Sending,
-    /// Waiting after a failure.
-    BackingOff,
-    /// The server refuses us; probing slowly.
-    Held,
-    /// Not running.
-    Stopped,
-}
-
-/// What the forwarder is doing, since when, and how it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// What it is doing.
-    pub state: State,
-    /// Since when it has been in this state.
-    pub since: Timestamp,
-    /// When a batch was last acknowledged.
-    pub last_success: Option<Timestamp>,
-    /// The last failure, in one line that never shows a secret; `None` after a success.
-    pub last_error: Option<String>,
-    /// When the next attempt is due.
-    pub next_attempt: Option<Timestamp>,
-    /// Failures since the last success.
-    pub consecutive_failures: u64,
-    /// Attempts that ended, since the start of the process.
-    #[serde(skip)]
-    pub attempts: u64,
-}
-
-impl Status {
-    /// The status of a forwarder that hasn't done anything yet.
-    #[must_use]
-    pub fn new(state: State, since: Timestamp) -> Self {
-        Self {
-            state,
-            since,
-            last_success: None,
-            last_error: None,
-            next_attempt: None,
-            consecutive_failures: 0,
-            attempts: 0,
-        }
-    }
+    /// A backlog leaves with so many samples a second at most.
+    pub replay_rate: Option<f64>,
 }
 
 /// Ends any wait of the forwarder: it makes an attempt at once if anything is queued.
@@ -114,17 +77,32 @@ pub struct Handle {
     pub nudge: Nudge,
 }
 
-/// A request and the entries that it carries: fixed until it was accepted.
-struct Batch {
-    request: Request,
-    entries: Vec<Entry>,
-}
-
 /// Whether the loop goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Continue,
     Stop,
+}
+
+/// What the server, in the end, said of a batch.
+enum Verdict {
+    Accepted,
+    /// Too many bytes for the server.
+    TooLarge(Refused),
+    /// Too many bytes for the link.
+    TooSlow,
+    /// The data is refused.
+    Rejected(Refused),
+    /// All that was queued was dropped or purged meanwhile.
+    Gone,
+    /// The forwarder stops.
+    Stop,
+}
+
+/// An answer that refuses a batch: in full, and in one line.
+struct Refused {
+    refusal: Refusal,
+    reason: Reason,
 }
 
 /// Empties the queue into the transport.
@@ -133,24 +111,52 @@ pub struct Forwarder<T> {
     consumer: Consumer,
     encoder: Box<dyn Encoder>,
     transport: T,
+    clock: Arc<dyn Clock>,
     backoff: Backoff,
+    limit: Limit,
+    pace: Pace,
     board: Board,
     nudges: watch::Receiver<u64>,
+    /// What the process before this one sent last.
+    interrupted: Option<InFlight>,
+    /// A sample that the server took.
+    last_accepted: Option<Entry>,
 }
 
 impl<T: Transport> Forwarder<T> {
     /// A forwarder that doesn't run yet.
     pub fn new(
         options: Options,
-        consumer: Consumer,
+        mut consumer: Consumer,
         encoder: Box<dyn Encoder>,
         transport: T,
     ) -> (Self, Handle) {
         let (nudge, nudges) = watch::channel(0);
-        let (board, status) = Board::new(SystemClock.now());
-        let backoff = Backoff::new(&options.retry);
-        let forwarder = Self { options, consumer, encoder, transport, backoff, board, nudges };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (board, status) = Board::new(Arc::clone(&clock));
+        let forwarder = Self {
+            backoff: Backoff::new(&options.retry),
+            limit: Limit::new(options.limits),
+            pace: Pace::new(options.replay_rate, options.retry.initial()),
+            interrupted: consumer.interrupted(),
+            last_accepted: None,
+            options,
+            consumer,
+            encoder,
+            transport,
+            clock,
+            board,
+            nudges,
+        };
         (forwarder, Handle { status, nudge: Nudge(Arc::new(nudge)) })
+    }
+
+    /// The same, with another wall clock than the system's for what it tells of times.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.board.set_clock(Arc::clone(&clock));
+        self.clock = clock;
+        self
     }
 
     /// Forwards until `stop` is true (or its sender is gone) or the queue is closed. A request in
@@ -168,79 +174,170 @@ impl<T: Transport> Forwarder<T> {
     }
 
     async fn work(&mut self, mut signals: Signals) {
-        loop {
+        let mut flow = self.spread_start(&mut signals).await;
+        while flow == Flow::Continue {
             if signals.queued() == 0 {
                 self.board.idle();
             }
             if signals.entries().await == Flow::Stop {
                 return;
             }
-            let flow = match self.next_batch(&mut signals).await {
+            flow = match self.next_batch(&mut signals).await {
                 Ok(Some(batch)) => self.deliver(batch, &mut signals).await,
                 Ok(None) => signals.empty().await,
                 Err(error) => self.queue_failed(&error, &mut signals).await,
             };
-            if flow == Flow::Stop {
-                return;
-            }
         }
     }
 
-    /// The oldest entries as one batch; `None` when they vanished, as at the cap, or when the
-    /// forwarder stops.
-    async fn next_batch(&mut self, signals: &mut Signals) -> Result<Option<Batch>, QueueError> {
-        let limits = self.options.limits;
-        let max_bytes = limits.max_bytes as u64;
-        let mut entries = self.consumer.peek(limits.max_samples, max_bytes).await?;
-        if !entries.is_empty() && !self.options.linger.is_zero() {
-            self.board.idle();
-            signals.linger(self.options.linger, limits).await;
-            entries = self.consumer.peek(limits.max_samples, max_bytes).await?;
+    /// Agents that start together, each with a backlog, don't come all at once. Without a backlog
+    /// the first sample leaves at once.
+    async fn spread_start(&mut self, signals: &mut Signals) -> Flow {
+        if signals.queued() <= PROBE as u64 {
+            return Flow::Continue;
         }
-        if entries.is_empty() || signals.is_stopping() {
-            return Ok(None);
-        }
-        let request = self.encoder.encode(&entries, limits);
-        entries.truncate(request.samples);
-        Ok(Some(Batch { request, entries }))
+        let delay = retry::jittered(self.options.retry.initial(), fastrand::f64());
+        self.pause(delay, signals).await
     }
 
-    /// Sends the batch until it was accepted and settled.
+    /// A wait of the pace, which is no failure.
+    async fn pause(&mut self, delay: Duration, signals: &mut Signals) -> Flow {
+        if delay.is_zero() {
+            return Flow::Continue;
+        }
+        self.board.pausing(delay);
+        signals.pause(delay).await
+    }
+
+    /// Sends a batch until it was judged, and does what the judgement asks for.
     async fn deliver(&mut self, batch: Batch, signals: &mut Signals) -> Flow {
-        loop {
-            signals.hear_nudges();
-            self.board.sending();
-            let sent = self.transport.send(&batch.request).await;
-            let queued = signals.queued();
-            let (state, delay, reason) = match sent {
-                Delivery::Accepted => return self.settle(&batch, signals).await,
-                Delivery::Retry { after, reason } => {
-                    let delay = self.backoff.next_delay().max(after.unwrap_or_default());
-                    (State::BackingOff, delay, reason)
-                }
-                // A later version halves and bisects; until then a batch that the server refuses
-                // waits as if it were us, and nothing is lost.
-                Delivery::Hold { reason }
-                | Delivery::TooLarge { reason }
-                | Delivery::Rejected { reason } => (State::Held, self.options.retry.max(), reason),
-            };
-            self.board.failed(state, reason.text, delay, queued);
-            if signals.pause(delay).await == Flow::Stop {
-                return Flow::Stop;
+        match self.judged(&batch, signals).await {
+            Verdict::Accepted => self.delivered(&batch, signals).await,
+            Verdict::TooLarge(refused) if batch.entries.len() == 1 => {
+                self.too_large_alone(batch, refused, signals).await
             }
-            if signals.queued() == 0 {
-                // Dropped or purged while it waited.
-                return Flow::Continue;
+            Verdict::TooLarge(refused) => {
+                self.board.refused(refused.reason.text);
+                self.halve(&batch);
+                Flow::Continue
+            }
+            Verdict::TooSlow => {
+                self.halve(&batch);
+                Flow::Continue
+            }
+            Verdict::Rejected(refused) => self.bisect(batch, refused, signals).await,
+            Verdict::Gone => Flow::Continue,
+            Verdict::Stop => Flow::Stop,
+        }
+    }
+
+    /// Sends the same bytes under the same key until the server has judged them.
+    async fn judged(&mut self, batch: &Batch, signals: &mut Signals) -> Verdict {
+        if let Err(QueueError::Closed) = self.consumer.sending(batch.bounds).await {
+            return Verdict::Stop;
+        }
+        let mut lateness = Lateness::default();
+        loop {
+            if signals.hear_nudges() {
+                self.pace.hurry();
+            }
+            self.board.sending();
+            let flow = match self.transport.send(&batch.request).await {
+                Delivery::Accepted => return Verdict::Accepted,
+                Delivery::TooLarge { reason, answer } => {
+                    return Verdict::TooLarge(self.refused(reason, answer));
+                }
+                Delivery::Rejected { reason, answer } => {
+                    return Verdict::Rejected(self.refused(reason, answer));
+                }
+                Delivery::Retry { after, reason, late } => {
+                    lateness.add(late, batch);
+                    self.back_off(after, reason, signals).await
+                }
+                Delivery::Hold { reason } => self.hold(reason, signals).await,
+            };
+            match flow {
+                Flow::Stop => return Verdict::Stop,
+                Flow::Continue if signals.queued() == 0 => return Verdict::Gone,
+                Flow::Continue if lateness.is_too_much() => return Verdict::TooSlow,
+                Flow::Continue => {}
             }
         }
+    }
+
+    async fn back_off(
+        &mut self,
+        after: Option<Duration>,
+        reason: Reason,
+        signals: &mut Signals,
+    ) -> Flow {
+        let backoff = self.backoff.next_delay();
+        let delay = after.map_or(backoff, |wished| self.options.retry.spread(wished).max(backoff));
+        self.pace.failed(self.backoff.longest());
+        self.board.failed(State::BackingOff, reason.text, delay, signals.queued());
+        signals.pause(delay).await
+    }
+
+    async fn hold(&mut self, reason: Reason, signals: &mut Signals) -> Flow {
+        let delay = self.options.retry.max();
+        self.pace.failed(delay);
+        self.board.failed(State::Held, reason.text, delay, signals.queued());
+        tokio::select! {
+            biased;
+            flow = signals.pause(delay) => flow,
+            () = self.transport.changed() => Flow::Continue,
+        }
+    }
+
+    fn refused(&self, reason: Reason, answer: String) -> Refused {
+        let status = reason.status.unwrap_or_default();
+        Refused { refusal: Refusal { at: self.clock.now(), status, answer }, reason }
+    }
+
+    /// Smaller requests from now on.
+    fn halve(&mut self, batch: &Batch) {
+        let limits = Limits { max_samples: batch.entries.len() / 2, max_bytes: usize::MAX };
+        let half = self.encoder.encode(&batch.entries, limits);
+        // Samples differ a little in size: with no spare the next batch would be less than a half.
+        self.limit.shrink(half.samples, half.plain_bytes.saturating_mul(5) / 4);
+    }
+
+    /// A sample that is too large alone is set aside, if the server still takes one that it took
+    /// before: it may be a server to which everything is too large.
+    async fn too_large_alone(
+        &mut self,
+        batch: Batch,
+        refused: Refused,
+        signals: &mut Signals,
+    ) -> Flow {
+        self.board.refused(refused.reason.text.clone());
+        let mut trial = Trial::new(batch.entries, refused.refusal);
+        if let Some(control) = self.last_accepted.clone() {
+            trial.check_by(control);
+        }
+        self.carry_out(trial, refused.reason, signals).await
+    }
+
+    /// Removes what was accepted, learns from it, and waits as the pace wants it.
+    async fn delivered(&mut self, batch: &Batch, signals: &mut Signals) -> Flow {
+        if self.settle(&batch.entries, signals).await == Flow::Stop {
+            return Flow::Stop;
+        }
+        if batch.is_full {
+            self.limit.accepted_full();
+        }
+        let limits = self.limit.now();
+        let pause = self.pace.accepted(batch.entries.len(), signals.queued(), limits);
+        self.pause(pause, signals).await
     }
 
     /// Removes what was accepted. When the queue fails, it is asked again: the server has the
     /// batch already, and sending it twice helps nobody.
-    async fn settle(&mut self, batch: &Batch, signals: &mut Signals) -> Flow {
+    async fn settle(&mut self, entries: &[Entry], signals: &mut Signals) -> Flow {
         self.backoff.reset();
-        self.board.delivered(signals.queued().saturating_sub(batch.entries.len() as u64));
-        while let Err(error) = self.consumer.acknowledge(&batch.entries).await {
+        self.last_accepted = entries.last().cloned().or(self.last_accepted.take());
+        self.board.delivered(signals.queued().saturating_sub(entries.len() as u64));
+        while let Err(error) = self.consumer.acknowledge(entries).await {
             if self.queue_failed(&error, signals).await == Flow::Stop {
                 return Flow::Stop;
             }

@@ -22,6 +22,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
+mod in_flight;
 mod inspector;
 mod leaf;
 mod live;
@@ -42,6 +43,7 @@ mod work;
 
 pub use capacity::DISK_PERCENT;
 pub use generation::{StorageError, is_guarded, note_panic};
+pub use in_flight::InFlight;
 pub use inspector::{Amount, DeadLetter, Inspector, Page, Selection, Which, verify_closed};
 pub use lock::LockError;
 pub use owner::Owner;
@@ -285,10 +287,10 @@ pub fn open(
     patience: Duration,
 ) -> Result<Queue, OpenError> {
     let machine = machine_id.map(|id| Uuid::new_v5(&MACHINE_NAMESPACE, id.as_bytes()));
-    let owner::Started { commands, ring, owner, stats } =
+    let owner::Started { commands, ring, owner, stats, interrupted } =
         owner::start(options, machine, clock, patience)?;
     let producer = Producer { ring, commands: commands.clone() };
-    let consumer = Consumer { commands: commands.clone(), stats: stats.clone() };
+    let consumer = Consumer { commands: commands.clone(), stats: stats.clone(), interrupted };
     let inspector = Inspector::new(commands, stats.clone());
     Ok(Queue { producer, consumer, inspector, stats, owner })
 }
@@ -349,9 +351,22 @@ impl std::fmt::Debug for Producer {
 pub struct Consumer {
     commands: owner::Commands,
     stats: watch::Receiver<Stats>,
+    interrupted: Option<InFlight>,
 }
 
 impl Consumer {
+    /// Writes down which entries the next request carries, for [`Self::interrupted`] of the next
+    /// process. It survives a killed process, a power cut perhaps; a disk that refuses is no error.
+    pub async fn sending(&mut self, bounds: InFlight) -> Result<(), QueueError> {
+        self.commands.ask(|reply| owner::Command::Sending { bounds, reply }).await
+    }
+
+    /// The request that was written down last when the queue was opened, once; its entries may have
+    /// left since.
+    pub fn interrupted(&mut self) -> Option<InFlight> {
+        self.interrupted.take()
+    }
+
     /// The oldest entries in order, at most `max_samples` with about `max_bytes` of payload (one at
     /// least, if there is one); empty when the queue is. Removes nothing; cancel-safe.
     pub async fn peek(

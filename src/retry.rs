@@ -51,6 +51,19 @@ impl Policy {
         Ok(Self { initial, max, multiplier })
     }
 
+    /// The shortest ceiling of a backoff.
+    #[must_use]
+    pub fn initial(&self) -> Duration {
+        self.initial
+    }
+
+    /// What a server asks for in `Retry-After`, and up to as much again, but no more than the maximum:
+    /// all who were told the same moment don't come at that moment.
+    #[must_use]
+    pub fn spread(&self, wished: Duration) -> Duration {
+        wished + jittered(wished.min(self.max), fastrand::f64())
+    }
+
     /// The slowest pace: a hold's probe and the longest backoff.
     #[must_use]
     pub fn max(&self) -> Duration {
@@ -63,6 +76,7 @@ impl Policy {
 pub struct Backoff {
     ceilings: ExponentialBackoff,
     max: Duration,
+    longest: Duration,
 }
 
 impl Backoff {
@@ -78,14 +92,21 @@ impl Backoff {
             .with_randomization_factor(0.0)
             .with_max_elapsed_time(None)
             .build();
-        Self { ceilings, max: policy.max }
+        Self { ceilings, max: policy.max, longest: policy.initial }
     }
 
     /// The wait before the next attempt: uniform in `0..=ceiling`, at least 100 ms where the
     /// maximum allows, never more than the policy's maximum. The ceiling rises with each call.
     pub fn next_delay(&mut self) -> Duration {
         let ceiling = self.ceilings.next_backoff().unwrap_or(self.max).min(self.max);
+        self.longest = ceiling;
         jittered(ceiling, fastrand::f64()).max(FLOOR.min(self.max))
+    }
+
+    /// The ceiling of the last wait.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.longest
     }
 
     /// Starts over at the shortest ceiling: something was delivered.

@@ -19,6 +19,8 @@ pub enum Delivery {
         after: Option<Duration>,
         /// Why, for status and log; never shows a secret.
         reason: Reason,
+        /// Whether time ran out, and what the link did meanwhile.
+        late: Late,
     },
     /// The server refuses *us* (key, path, identity): keep the entries, probe slowly.
     Hold {
@@ -29,12 +31,27 @@ pub enum Delivery {
     TooLarge {
         /// Why, for status and log; never shows a secret.
         reason: Reason,
+        /// The beginning of the answer's body, at most 1 KiB; the key is masked.
+        answer: String,
     },
     /// The server refuses the *data* (400, 422, other 4xx).
     Rejected {
         /// Why, for status and log; never shows a secret.
         reason: Reason,
+        /// The beginning of the answer's body, at most 1 KiB; the key is masked.
+        answer: String,
     },
+}
+
+/// Whether a request ran out of time, and what the link did meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// It didn't, or it never left this process.
+    No,
+    /// Time ran out after nothing had moved for long: a server that doesn't answer.
+    Silent,
+    /// Time ran out while bytes still moved: a link that is too slow for the request.
+    Moving,
 }
 
 /// Why a delivery failed, in one line that never shows a secret.
@@ -59,4 +76,10 @@ pub trait Transport: Send {
     /// Cancel-safe in the sense of the queue: a dropped call may or may not have reached the
     /// server, so the same request must be repeated.
     fn send(&mut self, request: &Request) -> impl Future<Output = Delivery> + Send;
+
+    /// Ends when something has changed that may end a hold, as the file of the key; never for a
+    /// transport that has nothing of the kind. Cancel-safe.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }

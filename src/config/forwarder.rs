@@ -1,7 +1,7 @@
 //! `forwarder` as far as it paces the forwarding: batches, compression, backoff. Where and how
 //! requests are sent is in `endpoint.rs`.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{defaults, reader::Reader, units};
 use crate::{
@@ -15,6 +15,8 @@ const MOST_BATCH_BYTES: u64 = 16_000_000;
 const LEAST_BATCH_BYTES: u64 = 1000;
 const MOST_BATCH_SAMPLES: usize = 10_000;
 const LONGEST_LINGER: Duration = Duration::from_hours(24);
+/// Samples a second: below it a batch of one waits for minutes, above it there is no difference.
+const REPLAY_RATES: RangeInclusive<f64> = 0.01..=1_000_000.0;
 
 pub(super) fn forward(reader: &mut Reader<'_>) -> Option<forward::Options> {
     let max_samples =
@@ -31,9 +33,10 @@ pub(super) fn forward(reader: &mut Reader<'_>) -> Option<forward::Options> {
         defaults::COMPRESSION,
         &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)],
     );
+    let replay_rate = reader.optional_number("forwarder.replay_rate", REPLAY_RATES);
     let retry = retry(reader)?;
     let limits = Limits { max_samples, max_bytes: usize::try_from(max_bytes).ok()? };
-    Some(forward::Options { limits, linger, compression, retry })
+    Some(forward::Options { limits, linger, compression, retry, replay_rate })
 }
 
 /// `None` after a fault was noted.

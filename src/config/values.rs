@@ -78,6 +78,17 @@ impl Reader<'_> {
 
     /// A number within bounds.
     pub(super) fn number(&mut self, path: &str, default: f64, allowed: RangeInclusive<f64>) -> f64 {
+        let value = self.optional_number(path, allowed).unwrap_or(default);
+        self.effective.set(path, value);
+        value
+    }
+
+    /// A number within bounds, or none.
+    pub(super) fn optional_number(
+        &mut self,
+        path: &str,
+        allowed: RangeInclusive<f64>,
+    ) -> Option<f64> {
         let expected = format!("a number from {} to {}", allowed.start(), allowed.end());
         let parse = |kind: &Kind| match kind {
             Kind::Int(number) => i32::try_from(*number).ok().map(f64::from),
@@ -86,7 +97,6 @@ impl Reader<'_> {
         };
         let value = self
             .read(path, &expected, |kind| parse(kind).filter(|number| allowed.contains(number)));
-        let value = value.unwrap_or(default);
         self.effective.set(path, value);
         value
     }

@@ -118,7 +118,8 @@ struct Start {
 
 impl Start {
     fn new(stats: &Stats, doing: &Status) -> Self {
-        let in_flight = u64::from(doing.state == State::Sending);
+        let is_in_flight = doing.state == State::Sending && doing.next_attempt.is_none();
+        let in_flight = u64::from(is_in_flight);
         Self {
             samples: stats.queue.samples,
             last_seq: stats.queue.last_seq.unwrap_or_default(),

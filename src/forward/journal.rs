@@ -1,5 +1,6 @@
-//! What the log tells of deliveries: when they begin to fail and when they work again. A server
-//! that is dead for a week, or one that comes and goes, is a few lines an hour.
+//! What the log tells of deliveries: when they begin to fail and when they work again, and ever more
+//! rarely that they still fail. A server that is dead for a week, or one that comes and goes, is a
+//! few lines.
 
 use std::time::Duration;
 
@@ -7,17 +8,23 @@ use tokio::time::Instant;
 
 use super::State;
 
-/// Failures of one kind are told once in this time, within an outage and over outages that follow
-/// one another.
+/// A line of one kind isn't repeated sooner than this; then twice as long, and so on.
 const QUIET: Duration = Duration::from_mins(10);
+/// A line is repeated once a day at least.
+const LONGEST_QUIET: Duration = Duration::from_hours(24);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     works: bool,
     outage: Option<Outage>,
-    told_retry: Option<Instant>,
-    told_hold: Option<Instant>,
+    /// When the last outage ended.
+    recovered: Option<Instant>,
+    retries: Quiet,
+    holds: Quiet,
+    dead_letters: Quiet,
+    /// Set aside and not told yet.
+    untold_dead_letters: u64,
 }
 
 #[derive(Debug)]
@@ -28,16 +35,32 @@ struct Outage {
     told: bool,
 }
 
+/// When a kind of line was told last, and for how long it isn't told again.
+#[derive(Debug, Default)]
+struct Quiet(Option<(Instant, Duration)>);
+
+impl Quiet {
+    fn is_over(&self, now: Instant) -> bool {
+        self.0.is_none_or(|(told, quiet)| now - told >= quiet)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        let quiet = self.0.map_or(QUIET, |(_, quiet)| (quiet * 2).min(LONGEST_QUIET));
+        self.0 = Some((now, quiet));
+    }
+}
+
 impl Journal {
     /// An attempt ended well; `queued` entries wait.
     pub(super) fn delivered(&mut self, queued: u64) {
-        match self.outage.take() {
-            Some(outage) if outage.told => {
+        if let Some(outage) = self.outage.take() {
+            self.recovered = Some(Instant::now());
+            if outage.told {
                 let outage_seconds = outage.since.elapsed().as_secs();
                 tracing::info!(queued, outage_seconds, "delivery works again");
             }
-            _ if !self.works => tracing::info!("delivery works"),
-            _ => {}
+        } else if !self.works {
+            tracing::info!("delivery works");
         }
         self.works = true;
     }
@@ -45,37 +68,49 @@ impl Journal {
     /// An attempt failed; `queued` entries wait.
     pub(super) fn failed(&mut self, state: State, reason: &str, queued: u64) {
         let now = Instant::now();
+        if self.outage.is_none() && self.recovered.is_some_and(|at| now - at >= QUIET) {
+            // It had worked for long: this isn't the last outage going on.
+            (self.retries, self.holds) = Default::default();
+        }
         let outage = self.outage.get_or_insert(Outage { since: now, attempts: 0, told: false });
         outage.attempts += 1;
-        let told = match state {
-            State::Held => &mut self.told_hold,
-            _ => &mut self.told_retry,
-        };
-        if told.is_some_and(|told| now - told < QUIET) {
+        let (attempts, outage_seconds) = (outage.attempts, (now - outage.since).as_secs());
+        let is_held = state == State::Held;
+        let quiet = if is_held { &mut self.holds } else { &mut self.retries };
+        // However often it came and went before, one that stays is told.
+        let stays = !outage.told && now - outage.since >= QUIET;
+        if !quiet.is_over(now) && !stays {
             tracing::debug!(reason, "delivery failed");
             return;
         }
-        *told = Some(now);
+        quiet.begin(now);
         outage.told = true;
-        let (attempts, outage_seconds) = (outage.attempts, (now - outage.since).as_secs());
-        if state == State::Held {
+        if is_held {
             // A person must act.
-            tracing::error!(
-                reason,
-                queued,
-                attempts,
-                outage_seconds,
-                "the server refuses us; samples are kept"
-            );
+            let what = "the server refuses us; samples are kept";
+            tracing::error!(reason, queued, attempts, outage_seconds, "{what}");
         } else {
-            tracing::warn!(
-                reason,
-                queued,
-                attempts,
-                outage_seconds,
-                "delivery fails; samples are kept"
-            );
+            let what = "delivery fails; samples are kept";
+            tracing::warn!(reason, queued, attempts, outage_seconds, "{what}");
         }
+    }
+
+    /// The sample `seq` was set aside.
+    pub(super) fn dead_lettered(&mut self, seq: u64, status: u16) {
+        let now = Instant::now();
+        self.untold_dead_letters += 1;
+        if !self.dead_letters.is_over(now) {
+            tracing::debug!(seq, status, "a sample became a dead letter");
+            return;
+        }
+        self.dead_letters.begin(now);
+        let count = std::mem::take(&mut self.untold_dead_letters);
+        tracing::error!(
+            seq,
+            status,
+            count,
+            "the server refuses samples; they are dead letters now"
+        );
     }
 }
 
@@ -143,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn week_of_outage_is_a_line_in_ten_minutes() {
+    async fn week_of_outage_is_a_few_lines() {
         let (log, _guard) = logged();
         let mut journal = Journal::default();
         for _ in 0..7 * 24 * 60 * 4 {
@@ -152,7 +187,7 @@ mod tests {
         }
         journal.delivered(9);
         let lines = log.lines();
-        assert_eq!(lines.len(), 7 * 24 * 6 + 1);
+        assert!((10..=16).contains(&lines.len()), "{lines:?}");
         assert!(lines[0].starts_with(" WARN delivery fails"), "{}", lines[0]);
         let end = " INFO delivery works again queued=9 outage_seconds=604800";
         assert_eq!(lines.last().unwrap(), end);
@@ -162,13 +197,67 @@ mod tests {
     async fn server_that_comes_and_goes_does_not_fill_the_log() {
         let (log, _guard) = logged();
         let mut journal = Journal::default();
-        for _ in 0..240 {
+        for _ in 0..7 * 24 * 60 * 4 {
             journal.failed(State::BackingOff, "reset", 1);
             advance(Duration::from_secs(5)).await;
             journal.delivered(0);
             advance(Duration::from_secs(10)).await;
         }
-        assert!(log.lines().len() <= 13, "{:?}", log.lines());
+        assert!(log.lines().len() <= 32, "{:?}", log.lines());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn outage_that_stays_is_told_after_many_that_did_not() {
+        let (log, _guard) = logged();
+        let mut journal = Journal::default();
+        for _ in 0..24 * 60 * 4 {
+            journal.failed(State::BackingOff, "reset", 1);
+            advance(Duration::from_secs(5)).await;
+            journal.delivered(0);
+            advance(Duration::from_secs(10)).await;
+        }
+        let before = log.lines().len();
+        for _ in 0..45 {
+            journal.failed(State::BackingOff, "refused", 9);
+            advance(Duration::from_secs(15)).await;
+        }
+        journal.delivered(9);
+        let lines = log.lines().split_off(before);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("refused"), "{lines:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_outage_after_a_long_one_is_told_at_once() {
+        let (log, _guard) = logged();
+        let mut journal = Journal::default();
+        for _ in 0..4 * 24 * 60 {
+            journal.failed(State::BackingOff, "refused", 9);
+            advance(Duration::from_mins(1)).await;
+        }
+        journal.delivered(9);
+        advance(Duration::from_mins(11)).await;
+        let before = log.lines().len();
+        journal.failed(State::BackingOff, "reset", 1);
+        let lines = log.lines().split_off(before);
+        assert_eq!(
+            lines,
+            [" WARN delivery fails; samples are kept reason=\"reset\" queued=1 \
+             attempts=1 outage_seconds=0"]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dead_letters_are_counted_rather_than_listed() {
+        let (log, _guard) = logged();
+        let mut journal = Journal::default();
+        for seq in 0..3_600 {
+            journal.dead_lettered(seq, 422);
+            advance(Duration::from_secs(1)).await;
+        }
+        let lines = log.lines();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[1].ends_with("seq=600 status=422 count=600"), "{lines:?}");
     }
 
     #[tokio::test(start_paused = true)]

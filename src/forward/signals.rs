@@ -19,6 +19,8 @@ pub(super) struct Signals {
     stats: watch::Receiver<Stats>,
     nudges: watch::Receiver<u64>,
     stop: watch::Receiver<bool>,
+    /// A nudge has ended a wait, and no attempt was made since.
+    nudged: bool,
 }
 
 impl Signals {
@@ -27,7 +29,7 @@ impl Signals {
         nudges: watch::Receiver<u64>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { stats, nudges, stop }
+        Self { stats, nudges, stop, nudged: false }
     }
 
     /// Whether the forwarder is to end. Nobody left to tell it counts as the stop.
@@ -40,9 +42,11 @@ impl Signals {
         self.stats.borrow().queue.samples
     }
 
-    /// What was nudged so far is answered by the attempt that begins now.
-    pub(super) fn hear_nudges(&mut self) {
+    /// What was nudged so far is answered by the attempt that begins now; whether there was any.
+    pub(super) fn hear_nudges(&mut self) -> bool {
+        let waiting = self.nudges.has_changed().unwrap_or(false);
         self.nudges.mark_unchanged();
+        std::mem::take(&mut self.nudged) || waiting
     }
 
     /// Until there are entries.
@@ -66,7 +70,7 @@ impl Signals {
         tokio::select! {
             biased;
             () = stopped(&mut self.stop) => {}
-            () = nudged(&mut self.nudges) => {}
+            () = nudged(&mut self.nudges) => self.nudged = true,
             _ = self.stats.wait_for(full) => {}
             () = sleep_until(Instant::now() + linger) => {}
         }
@@ -77,7 +81,10 @@ impl Signals {
         tokio::select! {
             biased;
             () = stopped(&mut self.stop) => Flow::Stop,
-            () = nudged(&mut self.nudges) => Flow::Continue,
+            () = nudged(&mut self.nudges) => {
+                self.nudged = true;
+                Flow::Continue
+            }
             () = sleep_until(Instant::now() + delay) => Flow::Continue,
         }
     }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Entry, OpenError, Options, QueueError, Refusal, Reply, Stats, files,
+    in_flight::{InFlight, Note},
     inspector::Request,
     lock::Lock,
     ring::Ring,
@@ -44,6 +45,10 @@ pub(super) enum Command {
         reply: Reply<u64>,
     },
     Inspect(Request),
+    Sending {
+        bounds: InFlight,
+        reply: Reply<()>,
+    },
     Close,
 }
 
@@ -102,6 +107,8 @@ pub(super) struct Started {
     pub(super) ring: Arc<Ring>,
     pub(super) owner: Owner,
     pub(super) stats: watch::Receiver<Stats>,
+    /// What was in flight when the queue was closed last.
+    pub(super) interrupted: Option<InFlight>,
 }
 
 /// Takes the lock, opens the store and starts the owner.
@@ -117,8 +124,11 @@ pub(super) fn start(
     files::restrict(&directory).map_err(failed)?;
     let lock = Lock::take(&directory, patience)?;
     let ring = Arc::new(Ring::new(options.overflow));
+    // Before the store measures what lies in the directory.
+    let note = note(&directory);
+    let interrupted = note.as_ref().and_then(Note::written);
     let home = Home { options, machine, clock };
-    let (work, stats) = Work::begin(home, Arc::clone(&ring), lock)
+    let (work, stats) = Work::begin(home, Arc::clone(&ring), lock, note)
         .map_err(|source| OpenError::Storage { directory: directory.clone(), source })?;
     let (commands, inbox) = sync_channel(COMMANDS);
     let thread = thread::Builder::new()
@@ -126,5 +136,11 @@ pub(super) fn start(
         .spawn(move || work.run(&inbox))
         .map_err(failed)?;
     let owner = Owner { commands: commands.clone(), thread: Some(thread) };
-    Ok(Started { commands: Commands(commands), ring, owner, stats })
+    Ok(Started { commands: Commands(commands), ring, owner, stats, interrupted })
+}
+
+/// The queue works without it, so a disk that refuses is only told.
+fn note(directory: &std::path::Path) -> Option<Note> {
+    let note = Note::open(directory);
+    note.inspect_err(|error| tracing::debug!(%error, "can't note what is in flight")).ok()
 }

@@ -19,6 +19,7 @@ use super::{
     ballast::Ballast,
     files,
     generation::{self, StorageError},
+    in_flight::Note,
     inspector::Request,
     lock::Lock,
     owner::Command,
@@ -64,6 +65,8 @@ pub(super) struct Work {
     /// The store's figures as they were when it was last open.
     known: Stats,
     stats: watch::Sender<Stats>,
+    /// Where stands which entries are in flight.
+    note: Option<Note>,
     lock: Lock,
 }
 
@@ -74,6 +77,7 @@ impl Work {
         home: Home,
         ring: Arc<Ring>,
         lock: Lock,
+        note: Option<Note>,
     ) -> Result<(Self, watch::Receiver<Stats>), StorageError> {
         let ballast = Ballast::of(&home.options.directory);
         let (stats, watched) = watch::channel(Stats::default());
@@ -88,6 +92,7 @@ impl Work {
             ballast,
             known: Stats::default(),
             stats,
+            note,
             lock,
         };
         match work.open() {
@@ -128,6 +133,12 @@ impl Work {
             Command::Acknowledge { seqs, reply } => {
                 let settled = self.with(Doing::Other, |store| store.settle(&seqs));
                 answer(reply, settled);
+            }
+            Command::Sending { bounds, reply } => {
+                if let Some(Err(error)) = self.note.as_mut().map(|note| note.write(bounds)) {
+                    tracing::debug!(%error, "can't note what is in flight");
+                }
+                answer(reply, Ok(()));
             }
             Command::DeadLetter { seqs, refusal, reply } => {
                 let settled = self.with(Doing::Other, |store| store.set_aside(&seqs, &refusal));

@@ -14,7 +14,10 @@ use hyper::{
         PROXY_AUTHORIZATION, USER_AGENT,
     },
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use self::{
     answer::Answer,
@@ -28,11 +31,14 @@ pub use self::{
     options::{ApiKey, ClientFiles, KeySource, Options},
     proxy::{Credentials, Proxy},
 };
-use super::{Delivery, Reason, Transport};
+use super::{Delivery, Late, Reason, Transport};
 use crate::{
     clock::{Clock as _, SystemClock},
     encode::Request,
 };
+
+/// How often the key's file is looked at during a hold.
+const WATCH_PAUSE: Duration = Duration::from_secs(2);
 
 mod answer;
 mod connection;
@@ -268,5 +274,16 @@ impl Transport for HttpTransport {
             return self.deliver(request, deadline).await;
         }
         delivery
+    }
+
+    /// Ends when the key's file holds another key, which is in use then. Looks at the file's figures
+    /// every two seconds and reads it only when they changed.
+    async fn changed(&mut self) {
+        let Some(key) = self.key.as_mut().filter(|key| key.is_in_a_file()) else {
+            return std::future::pending().await;
+        };
+        while !key.reload_if_touched() {
+            sleep(WATCH_PAUSE).await;
+        }
     }
 }

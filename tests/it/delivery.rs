@@ -35,6 +35,7 @@ pub(crate) fn request(seq: u64) -> Request {
         content_encoding: Some("gzip"),
         idempotency_key: format!("\"agent:{seq}-{seq}:00000000\""),
         body: format!("body {seq}").into(),
+        plain_bytes: 6,
         first_seq: seq,
         last_seq: seq,
         samples: 1,
@@ -134,7 +135,7 @@ async fn refused_connection_is_retried_and_named() {
     drop(server);
     tokio::task::yield_now().await;
     let mut transport = HttpTransport::new(options(&url)).unwrap();
-    let Delivery::Retry { after: None, reason } = transport.send(&request(1)).await else {
+    let Delivery::Retry { after: None, reason, .. } = transport.send(&request(1)).await else {
         panic!()
     };
     assert_eq!(reason.text, format!("connection refused ({address})"));

@@ -8,7 +8,7 @@ use hyper::{
 };
 use jiff::Timestamp;
 
-use super::{Delivery, Reason, masks::Masks};
+use super::{Delivery, Late, Reason, masks::Masks};
 use crate::retry;
 
 /// How much of a body may matter to a person.
@@ -71,13 +71,20 @@ impl Answer {
                     status: Some(self.status.as_u16()),
                     text: format!("{} before the request was sent", self.status),
                 },
+                late: Late::No,
             },
-            Verdict::Retry => {
-                Delivery::Retry { after: self.retry_after(now), reason: self.reason(masks) }
-            }
+            Verdict::Retry => Delivery::Retry {
+                after: self.retry_after(now),
+                reason: self.reason(masks),
+                late: Late::No,
+            },
             Verdict::Hold => Delivery::Hold { reason: self.reason(masks) },
-            Verdict::TooLarge => Delivery::TooLarge { reason: self.reason(masks) },
-            Verdict::Rejected => Delivery::Rejected { reason: self.reason(masks) },
+            Verdict::TooLarge => {
+                Delivery::TooLarge { reason: self.reason(masks), answer: self.beginning(masks) }
+            }
+            Verdict::Rejected => {
+                Delivery::Rejected { reason: self.reason(masks), answer: self.beginning(masks) }
+            }
         }
     }
 
@@ -89,13 +96,28 @@ impl Answer {
         }
         let target = self.status.is_redirection().then(|| self.header(&LOCATION)).flatten();
         if let Some(target) = target {
-            text = format!("{text}, not followed to {}", clean(target, masks));
+            text = format!("{text}, not followed to {}", clean(&masks.apply(target)));
         }
-        let line = clean(&String::from_utf8_lossy(&self.body), masks);
+        let line = clean(&self.text(masks));
         if !line.is_empty() {
             text = format!("{text}: {line}");
         }
         Reason { status: Some(self.status.as_u16()), text }
+    }
+
+    /// The beginning of the body as text, the key masked.
+    fn beginning(&self, masks: &Masks) -> String {
+        let mut text = self.text(masks);
+        text.truncate(text.floor_char_boundary(KEPT_BYTES));
+        text
+    }
+
+    /// What was kept of the body, the key masked; of a secret that was cut off nothing is left.
+    fn text(&self, masks: &Masks) -> String {
+        let mut text = masks.apply(&String::from_utf8_lossy(&self.body));
+        let cut = masks.begun_at_end_of(&text);
+        text.truncate(text.len() - cut);
+        text
     }
 
     /// What `Retry-After` asks for.
@@ -111,11 +133,10 @@ impl Answer {
     }
 }
 
-/// The first line that isn't blank, for a person: secrets masked before anything is cut, control
-/// characters as spaces, at most 200 characters.
-fn clean(text: &str, masks: &Masks) -> String {
-    let masked = masks.apply(text);
-    let line = masked.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+/// The first line that isn't blank, for a person: control characters as spaces, at most 200
+/// characters.
+fn clean(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let mut shown: String = line
         .chars()
         .map(|symbol| if symbol.is_control() { ' ' } else { symbol })
@@ -142,6 +163,10 @@ mod tests {
 
     fn judged(answer: &Answer) -> Delivery {
         answer.delivery(&Masks::default(), "2026-11-22T12:00:00Z".parse().unwrap())
+    }
+
+    fn judged_with(answer: &Answer, masks: &Masks) -> Delivery {
+        answer.delivery(masks, "2026-11-22T12:00:00Z".parse().unwrap())
     }
 
     #[test]
@@ -198,6 +223,33 @@ mod tests {
         let masks = Masks::of(&["s3cret".into()]);
         let body = format!("{}s3cret", "x".repeat(MAX_LINE - 3));
         assert!(!answer(400, &[], &body).reason(&masks).text.contains("s3c"));
+    }
+
+    #[test]
+    fn key_that_was_cut_off_with_the_body_leaves_nothing_of_itself() {
+        let secret = "s3cret".repeat(20);
+        let masks = Masks::of(&[secret.as_str().into()]);
+        for whole in [0, 3, 9] {
+            // Masks are shorter than what they hide: what was cut off moves into what is shown.
+            let body = format!("{}x{}", secret.repeat(whole), &secret[..secret.len() - 1]);
+            let answer = answer(422, &[], &body);
+            let Delivery::Rejected { reason, answer } = judged_with(&answer, &masks) else {
+                panic!()
+            };
+            assert_eq!(answer, format!("{}x", "***".repeat(whole)));
+            assert!(!reason.text.contains("s3c"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn dead_letter_gets_the_first_kibibyte_of_the_answer() {
+        let masks = Masks::of(&["s3cret".into()]);
+        let body = format!("{}s3cret, line\nanother é{}", "é".repeat(495), "y".repeat(900));
+        let kept = &body.as_bytes()[..KEPT_BYTES + masks.longest()];
+        let answer = Answer { body: kept.into(), ..answer(413, &[], "") };
+        let Delivery::TooLarge { answer, .. } = judged_with(&answer, &masks) else { panic!() };
+        assert!((KEPT_BYTES - 3..=KEPT_BYTES).contains(&answer.len()), "{}", answer.len());
+        assert!(answer.contains("***, line\nanother é"), "{answer}");
     }
 
     #[test]

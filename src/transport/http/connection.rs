@@ -26,7 +26,7 @@ use super::{
     failure::Failure,
     wire::{MAX_HEAD, Traffic, Wire},
 };
-use crate::transport::tls;
+use crate::transport::{Late, tls};
 
 /// Most bytes of a body that are read to keep the connection.
 const MAX_DRAIN: usize = 64 * 1024;
@@ -155,13 +155,26 @@ impl Connection {
         let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.broken(error, unanswered).await),
-            Err(_) => return Err(Failure::timeout(deadline - begun)),
+            Err(_) => {
+                let late = self.late(written, deadline - begun);
+                return Err(Failure::timeout(deadline - begun, late));
+            }
         };
         let seen_whole = self.traffic.written() - written >= length;
         let (head, body) = response.into_parts();
         let (body, drained) = drain(body, deadline.min(Instant::now() + DRAIN_TIME), keep).await;
         self.last_used = Instant::now();
         Ok((Answer::new(head, body, seen_whole), drained && seen_whole))
+    }
+
+    /// What the link did with a request that ran out of its `time`; `written` is what it had taken
+    /// before.
+    fn late(&self, written: u64, time: Duration) -> Late {
+        match self.traffic.quiet() {
+            _ if self.traffic.written() == written => Late::No,
+            quiet if quiet < time / 2 => Late::Moving,
+            _ => Late::Silent,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{error::Error, io, time::Duration};
 
 use rustls::AlertDescription as Alert;
 
-use super::{Delivery, Reason, proxy::Refusal};
+use super::{Delivery, Late, Reason, proxy::Refusal};
 
 /// An exchange without an answer.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ enum Kind {
     Later(Option<Duration>),
     /// The connection ended before a byte of an answer.
     Unanswered,
+    /// Time ran out on a request that had begun to leave.
+    Late(Late),
     /// Anything else: it may work the next time.
     Transport,
 }
@@ -56,10 +58,11 @@ impl Failure {
         Self { kind, text: describe(error) }
     }
 
-    /// No answer in time.
-    pub(super) fn timeout(after: Duration) -> Self {
-        let text = format!("no complete answer within {}", seconds(after));
-        Self { kind: Kind::Transport, text }
+    /// No answer in time; `late` is what the link did meanwhile.
+    pub(super) fn timeout(after: Duration, late: Late) -> Self {
+        let slow = if late == Late::Moving { ": the request was still being sent" } else { "" };
+        let text = format!("no complete answer within {}{slow}", seconds(after));
+        Self { kind: Kind::Late(late), text }
     }
 
     /// Whether a kept connection fails like this when the server had closed it while it was idle.
@@ -72,13 +75,13 @@ impl Failure {
     }
 
     pub(super) fn into_delivery(self) -> Delivery {
-        match self.kind {
-            Kind::Refused => Delivery::Hold { reason: self.into_reason() },
-            Kind::Later(after) => Delivery::Retry { after, reason: self.into_reason() },
-            Kind::Unanswered | Kind::Transport => {
-                Delivery::Retry { after: None, reason: self.into_reason() }
-            }
-        }
+        let (after, late) = match self.kind {
+            Kind::Refused => return Delivery::Hold { reason: self.into_reason() },
+            Kind::Later(after) => (after, Late::No),
+            Kind::Late(late) => (None, late),
+            Kind::Unanswered | Kind::Transport => (None, Late::No),
+        };
+        Delivery::Retry { after, reason: self.into_reason(), late }
     }
 }
 

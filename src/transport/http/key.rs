@@ -1,6 +1,12 @@
 //! The API key: read, put into a header that is never logged.
 
-use std::{fs::File, io, io::Read as _, path::Path};
+use std::{
+    fs::{File, Metadata},
+    io,
+    io::Read as _,
+    path::Path,
+    time::SystemTime,
+};
 
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -36,6 +42,30 @@ pub(super) struct Key {
     source: KeySource,
     secret: SecretString,
     value: HeaderValue,
+    /// The file as it was when it was looked at last.
+    seen: Option<Figures>,
+}
+
+/// What tells a file that was written or replaced from one that wasn't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Figures {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Figures {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        // A file that replaces another has another time of creation there.
+        #[cfg(not(unix))]
+        let inode = metadata.created().map_or(0, |at| {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            since.as_secs() ^ u64::from(since.subsec_nanos()) << 34
+        });
+        Self { modified: metadata.modified().ok(), length: metadata.len(), inode }
+    }
 }
 
 impl Key {
@@ -43,7 +73,28 @@ impl Key {
     pub(super) fn load(ApiKey { header, source }: ApiKey) -> Result<Self, BuildError> {
         let secret = source.secret()?;
         let value = header_value(&header, &secret).ok_or(BuildError::Key)?;
-        Ok(Self { header, source, secret, value })
+        let mut key = Self { header, source, secret, value, seen: None };
+        key.seen = key.figures();
+        Ok(key)
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        let KeySource::File(path) = &self.source else { return None };
+        path.metadata().ok().as_ref().map(Figures::of)
+    }
+
+    pub(super) fn is_in_a_file(&self) -> bool {
+        matches!(self.source, KeySource::File(_))
+    }
+
+    /// Like [`Self::reload`], but looks only at the file's figures unless they changed.
+    pub(super) fn reload_if_touched(&mut self) -> bool {
+        let figures = self.figures();
+        if figures == self.seen {
+            return false;
+        }
+        self.seen = figures;
+        self.reload()
     }
 
     /// Reads the file again. True when it holds another key that can be used; otherwise the old
@@ -147,6 +198,24 @@ mod tests {
         }
         assert_eq!(key.value(), "second");
         assert!(key.value().is_sensitive());
+    }
+
+    #[test]
+    fn touched_file_is_read_again_whether_it_was_written_or_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("key"), directory.path().join("other"));
+        std::fs::write(&path, "first").unwrap();
+        let header = HeaderName::from_static("x-api-key");
+        let mut key = Key::load(ApiKey { header, source: KeySource::File(path.clone()) }).unwrap();
+        assert!(!key.reload_if_touched());
+        std::fs::write(&path, "second!").unwrap();
+        assert!(key.reload_if_touched() && !key.reload_if_touched());
+        std::fs::write(&other, "another").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(key.reload_if_touched() && !key.reload_if_touched());
+        assert_eq!(key.value(), "another");
+        std::fs::remove_file(&path).unwrap();
+        assert!(!key.reload_if_touched());
     }
 
     #[test]

@@ -35,6 +35,16 @@ impl Masks {
         })
     }
 
+    /// Bytes at the end of `text` that are the beginning of a secret that was cut off.
+    pub(super) fn begun_at_end_of(&self, text: &str) -> usize {
+        let begun = |form: &SecretString| {
+            let form = form.expose_secret();
+            let ends = (1..form.len()).rev().filter(|&end| form.is_char_boundary(end));
+            ends.filter(|&end| text.ends_with(&form[..end])).max()
+        };
+        self.forms.iter().filter_map(begun).max().unwrap_or(0)
+    }
+
     /// Bytes of the longest: so much more than is shown must be known, to mask what is cut.
     pub(super) fn longest(&self) -> usize {
         self.forms.first().map_or(0, |form| form.expose_secret().len())

@@ -10,26 +10,34 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 /// A server that sends a larger head of an answer is refused.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// Bytes that passed a [`Wire`], above TLS. They only rise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
     /// Where reading ends.
     bound: AtomicU64,
+    begun: Instant,
+    /// When something was written last, in milliseconds after `begun`.
+    written_at: AtomicU64,
 }
 
 impl Traffic {
     /// Of a stream of which `bytes` may be read.
     pub(super) fn bounded(bytes: u64) -> Arc<Self> {
-        let traffic = Arc::new(Self::default());
+        let [read, written, bound, written_at] = [0; 4].map(AtomicU64::new);
+        let traffic = Arc::new(Self { read, written, bound, begun: Instant::now(), written_at });
         traffic.allow(bytes);
         traffic
     }
@@ -41,6 +49,12 @@ impl Traffic {
 
     fn is_exhausted(&self) -> bool {
         self.read() > self.bound.load(Ordering::Relaxed)
+    }
+
+    /// How long nothing was written.
+    pub(super) fn quiet(&self) -> Duration {
+        let at = Duration::from_millis(self.written_at.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(at)
     }
 
     /// Bytes that the server has sent.
@@ -72,6 +86,8 @@ impl<S> Wire<S> {
 
     fn count(&self, written: usize) -> usize {
         self.traffic.written.fetch_add(written as u64, Ordering::Relaxed);
+        let at = self.traffic.begun.elapsed().as_millis();
+        self.traffic.written_at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
         written
     }
 }

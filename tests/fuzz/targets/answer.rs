@@ -95,6 +95,7 @@ fn request(seq: u64) -> Request {
         content_encoding: None,
         idempotency_key: format!("\"fuzz:{seq}-{seq}:00000000\""),
         body: "{}".into(),
+        plain_bytes: 2,
         first_seq: seq,
         last_seq: seq,
         samples: 1,
