@@ -102,6 +102,27 @@ async fn sequence_goes_on_after_a_drain_and_a_restart() {
 }
 
 #[tokio::test]
+async fn sequence_goes_on_when_no_value_is_left_to_tell() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(options(home.path()));
+    for number in 0..40 {
+        // More than a value holds, and more values than are left for later when they are taken.
+        put(&queue, number..number + 1, 4000).await;
+    }
+    drain(&mut queue).await;
+    let agent_id = queue.stats.borrow().agent_id;
+    drop(queue);
+    // Whoever looks at the entries alone finds none.
+    std::fs::remove_file(home.path().join("tail")).unwrap();
+    let mut queue = open(options(home.path()));
+    put(&queue, 40..41, 10).await;
+    let entries = queue.consumer.peek(10, 1 << 20).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [41]);
+    assert_eq!(entries[0].agent_id, agent_id);
+    assert_balanced(&queue);
+}
+
+#[tokio::test]
 async fn another_machine_gets_another_agent_id_and_keeps_what_is_queued() {
     let home = tempfile::tempdir().unwrap();
     let queue = open(options(home.path()));
