@@ -90,7 +90,9 @@ async fn proxy_that_can_not_reach_the_server_is_asked_again_later() {
     for status in [408, 429, 500, 502, 503, 504] {
         let answer = format!("HTTP/1.1 {status} Because\r\nRetry-After: 7\r\n\r\n");
         let (delivery, _) = connect_answered(&answer).await;
-        let Delivery::Retry { after, reason } = delivery else { panic!("{status}: {delivery:?}") };
+        let Delivery::Retry { after, reason, .. } = delivery else {
+            panic!("{status}: {delivery:?}")
+        };
         assert_eq!(after, Some(Duration::from_secs(7)), "{reason}");
     }
     let huge = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
@@ -118,7 +120,7 @@ async fn refused_credentials_hold_and_an_echo_of_them_is_masked() {
 async fn absent_proxy_is_retried_and_named() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let delivery = send(by(address, "http://server.example/")).await;
-    let Delivery::Retry { after: None, reason } = delivery else { panic!("{delivery:?}") };
+    let Delivery::Retry { after: None, reason, .. } = delivery else { panic!("{delivery:?}") };
     let text = format!("connection refused (server.example:80 by the proxy {address})");
     assert_eq!(reason.text, text);
 }
