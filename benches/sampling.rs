@@ -3,14 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bincode::Options as _;
 use collector::{
     host,
-    sample::{Group, Sample},
+    queue::record::{self, Record},
+    sample::{Cpu, CpuTimes, Group, LogicalCpu, Metrics, Origin, Sample, Ticks},
     sampler::{self, Sampler},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use glob::Pattern;
+use uuid::Uuid;
 
 /// As a configuration without a word about metrics has it.
 fn options() -> sampler::Options {
@@ -18,10 +19,10 @@ fn options() -> sampler::Options {
     sampler::Options {
         per_cpu: true,
         exclude_types: globs(&["cgroup*", "dev*", "overlay", "proc", "squashfs", "sysfs", "tmpfs"]),
-        exclude_mounts: Vec::new(),
         exclude_devices: globs(&["loop*", "ram*"]),
         exclude_interfaces: globs(&["lo", "veth*"]),
         connections: true,
+        ..Default::default()
     }
 }
 
@@ -63,29 +64,74 @@ fn cpu_per_tick(criterion: &mut Criterion) {
     measure("all groups", &Group::ALL);
 }
 
+/// The payload of a record of `metrics`.
+fn payload(origin: &Arc<Origin>, metrics: Metrics) -> usize {
+    let sample = Sample {
+        timestamp: jiff::Timestamp::now(),
+        since_boot: host::since_boot(),
+        origin: Arc::clone(origin),
+        interval: Duration::from_secs(5),
+        metrics,
+    };
+    let record = Record { agent_id: Uuid::from_u128(7), sample };
+    record::pack(&record).expect("a sample can be encoded").len()
+}
+
 #[expect(clippy::print_stdout, reason = "sizes are what this bench is for")]
 fn bytes_per_tick(_: &mut Criterion) {
     let origin = Arc::new(host::origin("", std::collections::BTreeMap::new()));
     let mut total = 0;
     for mut sampler in sampler::build(&options(), Group::ALL) {
-        let sizes = [sampler.sample(), sampler.sample()].map(|metrics| {
-            let sample = Sample {
-                timestamp: jiff::Timestamp::UNIX_EPOCH,
-                since_boot: host::since_boot(),
-                origin: Arc::clone(&origin),
-                interval: Duration::from_secs(5),
-                metrics: metrics.expect("the system has the figures"),
-            };
-            let bytes = bincode::DefaultOptions::new().serialized_size(&sample);
-            bytes.expect("a sample can be encoded")
-        });
         // The first reading lacks the rates.
-        println!("bytes per sample of {:8} {:5}", sampler.group(), sizes[1]);
+        drop(sampler.sample());
+        let size = payload(&origin, sampler.sample().expect("the system has the figures"));
+        println!("bytes per sample of {:8} {size:5}", sampler.group());
         let every = if sampler.group() == Group::Disk { 6 } else { 1 };
-        total += sizes[1] / every;
+        total += size / every;
     }
     println!("bytes per tick, disk at every sixth: {total}");
+    for count in [2, 16, 128, 512] {
+        let size = payload(&origin, Metrics::Cpu(processors(count)));
+        println!("bytes per sample of {count:3} processors up for 30 days {size:6}");
+    }
 }
 
-criterion_group!(benches, cpu_per_tick, bytes_per_tick);
+/// Processors that have been up for 30 days, each busy in its own way.
+fn processors(count: u32) -> Cpu {
+    let mut random = fastrand::Rng::with_seed(4711);
+    let mut time = |most: u64| Ticks(random.u64(most / 2..most));
+    let cpus = (0..count).map(|id| LogicalCpu {
+        id,
+        utilization: Some(0.1234),
+        time: CpuTimes {
+            user: time(40_000_000),
+            nice: Some(time(10_000)),
+            system: time(20_000_000),
+            idle: time(200_000_000),
+            iowait: Some(time(1_000_000)),
+            interrupt: Some(Ticks(0)),
+            softirq: Some(time(1_000_000)),
+            steal: Some(Ticks(0)),
+            guest: Some(Ticks(0)),
+            guest_nice: Some(Ticks(0)),
+        },
+    });
+    Cpu { cpus: Some(cpus.collect()), logical_count: count, ..Cpu::default() }
+}
+
+fn packing(criterion: &mut Criterion) {
+    let origin = Arc::new(host::origin("", std::collections::BTreeMap::new()));
+    let mut group = criterion.benchmark_group("pack");
+    for mut sampler in sampler::build(&options(), Group::ALL) {
+        let metrics = sampler.sample().expect("the system has the figures");
+        let name = sampler.group().name();
+        group.bench_function(name, |bencher| bencher.iter(|| payload(&origin, metrics.clone())));
+    }
+    let metrics = Metrics::Cpu(processors(128));
+    group.bench_function("128 processors", |bencher| {
+        bencher.iter(|| payload(&origin, metrics.clone()));
+    });
+}
+
+criterion_group!(benches, cpu_per_tick, bytes_per_tick, packing);
 criterion_main!(benches);

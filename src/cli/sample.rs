@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -42,7 +43,7 @@ pub enum Format {
 
 /// Takes two readings of each group and prints the second one. Takes about 250 ms.
 ///
-/// The JSON object is `{"schema": 1, "samples": [{"timestamp", "host", "tags", "interval", "kind",
+/// The JSON object is `{"schema": 1, "samples": [{"timestamp", "boot_id", "uptime", "host", "tags", "interval", "kind",
 /// "metrics"}, …]}`, the samples as they would be sent, in the order cpu, memory, disk, network.
 /// A group that can't be read is left out and, after the others have been printed, an error.
 pub fn run(options: &Options, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
@@ -110,6 +111,10 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<f64>,
     host: &'a str,
     tags: &'a BTreeMap<String, String>,
     interval: f64,
@@ -124,8 +129,11 @@ fn print_json(samples: &[Sample], out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn entry(sample: &Sample) -> Entry<'_> {
+    let (boot_id, uptime) = sample.boot();
     Entry {
         timestamp: sample.timestamp,
+        boot_id,
+        uptime,
         host: &sample.origin.host,
         tags: &sample.origin.tags,
         interval: sample.interval.as_secs_f64(),
