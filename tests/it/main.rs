@@ -13,6 +13,8 @@ mod damage;
 mod delivery;
 mod fixtures;
 mod forwarding;
+#[cfg(target_os = "linux")]
+mod machines;
 mod model;
 mod queue;
 mod receiver;
@@ -20,3 +22,4 @@ mod support;
 mod telemetry;
 mod tidy;
 mod tls;
+mod upgrade;

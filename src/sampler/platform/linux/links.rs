@@ -4,12 +4,12 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File},
-    os::unix::{ffi::OsStringExt, fs::FileExt},
+    fs,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
 
-use super::names;
+use super::{attribute::Attribute, names};
 use crate::{
     sample::{Interface, InterfaceKind},
     sampler::root::HostRoot,
@@ -64,7 +64,7 @@ impl Links {
 
 impl Link {
     fn new(directory: &Path) -> Self {
-        let attribute = |name| Attribute { path: directory.join(name), file: None };
+        let attribute = |name| Attribute::new(directory.join(name));
         Self {
             state: attribute("operstate"),
             carrier: attribute("carrier"),
@@ -127,41 +127,4 @@ fn kind(directory: &Path) -> Option<InterfaceKind> {
     } else {
         InterfaceKind::Virtual
     })
-}
-
-/// A short file of `/sys`.
-struct Attribute {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-impl Attribute {
-    fn number(&mut self, keep_open: bool) -> Option<u64> {
-        self.text(keep_open)?.parse().ok()
-    }
-
-    /// `None` where the interface hasn't got it, or not now.
-    fn text(&mut self, keep_open: bool) -> Option<String> {
-        let mut buffer = [0; 64];
-        let length = self.fill(&mut buffer)?;
-        if !keep_open {
-            self.file = None;
-        }
-        let text = std::str::from_utf8(&buffer[..length]).ok()?.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    }
-
-    /// An open file of an interface that is gone says so for ever, even if there is a new one of
-    /// its name.
-    fn fill(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let kept = self.file.take();
-        if let Some(length) = kept.as_ref().and_then(|file| file.read_at(buffer, 0).ok()) {
-            self.file = kept;
-            return Some(length);
-        }
-        let file = File::open(&self.path).ok()?;
-        let length = file.read_at(buffer, 0).ok()?;
-        self.file = Some(file);
-        Some(length)
-    }
 }

@@ -2,6 +2,7 @@
 //! protocols from `/proc/net/snmp` and its like.
 
 use super::{
+    attribute::Attribute,
     links::Links,
     proc_file::ProcFile,
     protocols, sockets,
@@ -28,7 +29,7 @@ pub(in crate::sampler) struct NetworkSource {
     /// `None` for another network namespace than our own, whose sockets netlink doesn't tell.
     counter: Option<TcpCounter>,
     /// The same goes for `/proc/sys/net`.
-    conntrack: Option<[ProcFile; 2]>,
+    conntrack: Option<[Attribute; 2]>,
 }
 
 impl NetworkSource {
@@ -37,7 +38,7 @@ impl NetworkSource {
         let net = |name| ProcFile::new(root.net(name));
         let conntrack = ["nf_conntrack_count", "nf_conntrack_max"];
         let conntrack =
-            conntrack.map(|name| ProcFile::new(format!("/proc/sys/net/netfilter/{name}")));
+            conntrack.map(|name| Attribute::new(format!("/proc/sys/net/netfilter/{name}")));
         let own = root.0.is_none();
         Self {
             dev: net("dev"),
@@ -79,8 +80,7 @@ impl NetworkSource {
     /// Connections that the firewall follows, if it does.
     pub(in crate::sampler) fn conntrack(&mut self) -> Option<Conntrack> {
         let [count, max] = self.conntrack.as_mut()?;
-        let number = |file: &mut ProcFile| file.read().ok()?.trim().parse().ok();
-        Some(Conntrack { count: number(count)?, max: number(max) })
+        Some(Conntrack { count: count.number(true)?, max: max.number(true) })
     }
 
     /// TCP sockets by state: netlink's inet_diag, and where a sandbox forbids that the far dearer
