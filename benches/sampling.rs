@@ -7,7 +7,7 @@ use collector::{
     host,
     queue::record::{self, Record},
     sample::{Cpu, CpuTimes, Group, LogicalCpu, Metrics, Origin, Sample, Ticks},
-    sampler::{self, Sampler},
+    sampler::{self, HostRoot, Sampler},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use glob::Pattern;
@@ -133,5 +133,59 @@ fn packing(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, cpu_per_tick, bytes_per_tick, packing);
+/// Trees like those of `tests/fixtures/proc`, with many of one thing. What the kernel takes to write
+/// such texts isn't in it; that is a little less than what reading them takes.
+fn large_hosts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("large host");
+    let mut measure = |name: &str, of: Group, path: &str, text: &str| {
+        let home = tempfile::tempdir().expect("a directory");
+        let file = home.path().join("proc").join(path);
+        let directory = file.parent().expect("it is below the home");
+        std::fs::create_dir_all(directory).expect("a directory");
+        std::fs::write(&file, text).expect("a file");
+        // What the group can't do without.
+        let needed = [("1/net/dev", "a\nb\n"), ("1/mountinfo", "1 1 8:1 / / rw - ext4 sda1 rw\n")];
+        for (needed, text) in needed.iter().filter(|(needed, _)| *needed != path) {
+            let file = home.path().join("proc").join(needed);
+            std::fs::create_dir_all(home.path().join("proc/1/net")).expect("a directory");
+            std::fs::write(file, text).expect("a file");
+        }
+        let options = sampler::Options {
+            host_root: HostRoot(Some(home.path().to_owned())),
+            per_cpu: true,
+            connections: path.ends_with("tcp"),
+            ..sampler::Options::default()
+        };
+        let mut samplers = sampler::build(&options, [of]);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|ticks| {
+                let start = cpu_time();
+                (0..ticks).for_each(|_| tick(&mut samplers));
+                cpu_time().saturating_sub(start)
+            });
+        });
+    };
+    let lines = |count: u32, line: &dyn Fn(u32) -> String| (0..count).map(line).collect::<String>();
+    let times = "40000000 9000 20000000 200000000 900000 0 900000 0 0 0\n";
+    let stat = format!("cpu  {times}{}", lines(512, &|id| format!("cpu{id} {times}")));
+    measure("512 processors", Group::Cpu, "stat", &stat);
+    let counts = "123456789 1234567 0 0 0 0 0 0 123456789 1234567 0 0 0 0 0 0";
+    let dev = lines(1000, &|number| format!("  dev{number}: {counts}\n"));
+    measure("1,000 interfaces", Group::Network, "1/net/dev", &format!("a\nb\n{dev}"));
+    let mounts = lines(3000, &|number| {
+        format!("{number} 1 8:{number} / /mnt/{number} rw,relatime - ext4 /dev/sd{number} rw\n")
+    });
+    measure("3,000 mounts", Group::Disk, "1/mountinfo", &mounts);
+    let devices = lines(1000, &|number| {
+        format!(
+            " 8 {number} sd{number} 446216 784926 9550688 4382310 424847 312726 5922052 1931 0 1 2 0 0 0 0 0 0\n"
+        )
+    });
+    measure("1,000 block devices", Group::Disk, "diskstats", &devices);
+    let socket = "0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000 0 0 1 1";
+    let tcp = lines(100_000, &|number| format!("{number}: {socket}\n"));
+    measure("100,000 sockets as text", Group::Network, "1/net/tcp", &format!("sl\n{tcp}"));
+}
+
+criterion_group!(benches, cpu_per_tick, bytes_per_tick, packing, large_hosts);
 criterion_main!(benches);

@@ -19,6 +19,9 @@ mod platform;
 mod rate;
 mod root;
 
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub use platform::fuzzing;
+
 use filter::Globs;
 pub use root::HostRoot;
 

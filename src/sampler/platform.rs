@@ -10,6 +10,8 @@ mod sysinfo_memory;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub use linux::fuzzing;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
 #[cfg(target_os = "macos")]

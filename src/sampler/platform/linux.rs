@@ -8,6 +8,8 @@ mod cgroup;
 mod cpu;
 mod disk;
 mod diskstats;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod inet_diag;
 mod links;
 mod memory;

@@ -53,7 +53,7 @@ impl CpuSource {
 }
 
 /// `1m 5m 15m runnable/threads last_pid`.
-fn parse_load(text: &str) -> Load {
+pub(super) fn parse_load(text: &str) -> Load {
     let mut words = text.split_ascii_whitespace();
     let mut average = || words.next()?.parse().ok();
     let averages = [average(), average(), average()];
