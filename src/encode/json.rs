@@ -191,7 +191,7 @@ mod tests {
     fn boot_and_time_since_boot_stand_beside_the_wall_clock() {
         let mut entry = entry(41);
         let sample = Arc::make_mut(&mut entry.sample);
-        sample.since_boot = Some(Duration::from_micros(17_250_000));
+        sample.since_boot = Some(Duration::from_millis(17_250));
         Arc::make_mut(&mut sample.origin).boot_id = *AGENT.as_bytes();
         let request = plain(&[entry], limits(500, 1_000_000));
         let body: Value = serde_json::from_slice(&request.body).unwrap();

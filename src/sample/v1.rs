@@ -138,7 +138,7 @@ struct Inodes {
 
 #[derive(Debug, Deserialize)]
 struct Device {
-    device: String,
+    name: String,
     reads: Option<u64>,
     writes: Option<u64>,
     read_bytes: Option<u64>,

@@ -15,7 +15,7 @@ fn in_units(number: u64, units: [u64; 4]) -> Cell {
     if number == 0 {
         return Cell::Zero;
     }
-    let exact = (0..).zip(units).filter(|(_, unit)| number % unit == 0).last();
+    let exact = (0..).zip(units).filter(|(_, unit)| number.is_multiple_of(*unit)).last();
     let (scale, unit) = exact.unwrap_or((0, 1));
     Cell::Number((scale, number / unit))
 }

@@ -139,7 +139,7 @@ impl From<super::Inodes> for now::Inodes {
 impl From<super::Device> for now::Device {
     fn from(old: super::Device) -> Self {
         Self {
-            device: old.device,
+            device: old.name,
             reads: old.reads,
             writes: old.writes,
             read_bytes: old.read_bytes,

@@ -31,7 +31,8 @@ fn mount(path: PathBuf, kind: &str) -> Mount {
 
 fn dead(home: &Path, name: &str) -> Mount {
     let path = home.join(name);
-    rustix::fs::mknodat(CWD, &path, FileType::Fifo, Permissions::from(0o600), 0).unwrap();
+    let made = rustix::fs::mknodat(CWD, &path, FileType::Fifo, Permissions::from(0o600), 0);
+    made.expect("a fifo");
     mount(path, "nfs4")
 }
 
