@@ -11,7 +11,7 @@ pub fn parse(bytes: &[u8]) {
     if let Some(reading) = cpu::parse(&text) {
         assert!(reading.cpus.len() <= text.lines().count());
     }
-    drop(cpu::parse_load(&text));
+    let _copy = cpu::parse_load(&text);
     drop(memory::parse(&text).map(Memory::derive));
     memory::add_vmstat(&text, 4096, &mut Memory::default());
     drop(diskstats::parse(&text));
@@ -21,7 +21,5 @@ pub fn parse(bytes: &[u8]) {
     let _copy = protocols::udp(&text, &text);
     drop(tcp::Population::parse(&text, &text, &text));
     sockets::add_listed(&text, &mut TcpStates::default());
-    for mount in mountinfo::parse(&text) {
-        assert!(!mount.identity.is_empty());
-    }
+    drop(mountinfo::parse(&text));
 }
