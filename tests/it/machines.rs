@@ -176,3 +176,38 @@ fn old_kernel_lacks_figures_instead_of_showing_zeros() {
     assert_eq!((network.udp, network.tcp.unwrap().in_segments), (None, None));
     assert_eq!(network.interfaces[0].mtu, None);
 }
+
+#[test]
+fn device_and_interface_that_are_plugged_in_appear_and_go_again() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join("proc").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    file("1/mountinfo", "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
+    let options = sampler::Options {
+        host_root: HostRoot(Some(home.path().to_owned())),
+        ..sampler::Options::default()
+    };
+    let mut samplers = sampler::build(&options, [Group::Disk, Group::Network]);
+    let mut seen = Vec::new();
+    for extra in ["", "sdb", ""] {
+        let disk = |name: &str| format!(" 8 0 {name} 1 0 8 1 1 0 8 1 0 1 1\n");
+        let link = |name: &str| format!("{name}: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n");
+        let (disks, links) = if extra.is_empty() {
+            (disk("sda"), link("eth0"))
+        } else {
+            (disk("sda") + &disk(extra), link("eth0") + &link(extra))
+        };
+        file("diskstats", &disks);
+        file("1/net/dev", &format!("a\nb\n{links}"));
+        let Metrics::Disk(disk) = samplers[0].sample().unwrap() else { panic!("no disks") };
+        let Metrics::Network(network) = samplers[1].sample().unwrap() else { panic!("no network") };
+        let devices = disk.devices.unwrap();
+        // What is new has no rate, what was there before has one.
+        let with_rate = devices.iter().filter(|device| device.reads_per_second.is_some()).count();
+        seen.push((devices.len(), network.interfaces.len(), with_rate));
+    }
+    assert_eq!(seen, [(1, 1, 0), (2, 2, 1), (1, 1, 1)]);
+}
