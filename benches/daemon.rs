@@ -168,14 +168,7 @@ fn fill(directory: &Path) -> String {
 }
 
 fn sampler_options() -> sampler::Options {
-    sampler::Options {
-        per_cpu: true,
-        exclude_types: Vec::new(),
-        exclude_mounts: Vec::new(),
-        exclude_devices: Vec::new(),
-        exclude_interfaces: Vec::new(),
-        connections: true,
-    }
+    sampler::Options { per_cpu: true, connections: true, ..Default::default() }
 }
 
 fn stamped(metrics: collector::sample::Metrics) -> Sample {

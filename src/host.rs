@@ -50,10 +50,11 @@ pub fn boot_id() -> [u8; 16] {
     platform::boot_id().or_else(boot_id_from_time).unwrap_or_default().into_bytes()
 }
 
-/// Time since boot, sleep included; never steps.
+/// Time since boot, sleep included; never steps. To the microsecond, as wall clocks of samples are.
 #[must_use]
 pub fn since_boot() -> Option<Duration> {
-    platform::since_boot()
+    let micros = u64::try_from(platform::since_boot()?.as_micros()).ok()?;
+    Some(Duration::from_micros(micros))
 }
 
 /// The time of boot is computed from the wall clock, so it may differ by a second between two

@@ -5,15 +5,22 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
+use uuid::Uuid;
 
 mod line;
 mod metrics;
+mod pack;
 mod ticks;
+pub(crate) mod v1;
+
+use pack::{Codec, Layout, Malformed, Reader, Writer};
 
 pub use line::Line;
 pub use metrics::{
-    Connections, Cpu, CpuTimes, Device, Disk, Filesystem, Inodes, Interface, LoadAverage,
-    LogicalCpu, Memory, Mode, Network, Swap, TcpStates, Traffic,
+    Connections, Conntrack, Cpu, CpuTimes, Device, DeviceKind, Disk, Faults, Filesystem, HugePages,
+    Inodes, Interface, InterfaceKind, LoadAverage, LogicalCpu, Memory, Mode, Network, Paging,
+    Pressure, Processes, Slab, Swap, TcpStates, TcpTraffic, Traffic, UdpTraffic, Unavailable,
+    share,
 };
 pub use ticks::{CpuTime, IoTime, Ticks};
 
@@ -54,7 +61,7 @@ impl fmt::Display for Group {
 }
 
 /// Where samples come from: what doesn't change while the process runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     /// The host's name, detected or configured.
     pub host: String,
@@ -65,10 +72,9 @@ pub struct Origin {
 }
 
 /// One group's figures at one moment. The sequence number and the agent id are given by the queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Wall clock at the reading, to the microsecond.
-    #[serde(with = "unix_micros")]
     pub timestamp: Timestamp,
     /// Time since boot at the reading, where the platform tells; orders samples of one boot even
     /// when the wall clock was stepped between them.
@@ -82,7 +88,7 @@ pub struct Sample {
 }
 
 /// The figures of one group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Metrics {
     /// See [`Group::Cpu`].
     Cpu(Cpu),
@@ -94,7 +100,93 @@ pub enum Metrics {
     Network(Network),
 }
 
+impl Sample {
+    /// Which boot of the machine, and how many seconds after it, as the wire has them; `None` where
+    /// the platform doesn't tell.
+    #[must_use]
+    pub fn boot(&self) -> (Option<Uuid>, Option<f64>) {
+        let boot_id = Uuid::from_bytes(self.origin.boot_id);
+        let uptime = self.since_boot.map(|since_boot| since_boot.as_secs_f64());
+        (Some(boot_id).filter(|id| !id.is_nil()), uptime)
+    }
+
+    /// Everything but the origin as few bytes, for [`unpack`](Self::unpack).
+    pub(crate) fn pack(mut self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        // A writer takes whatever it is shown.
+        let written = self.layout(&mut writer);
+        debug_assert!(written.is_ok());
+        writer.finish()
+    }
+
+    /// What [`pack`](Self::pack) wrote, from `origin`.
+    pub(crate) fn unpack(origin: Arc<Origin>, packed: &[u8]) -> Result<Self, Malformed> {
+        let mut sample = Self {
+            timestamp: Timestamp::UNIX_EPOCH,
+            since_boot: None,
+            origin,
+            interval: Duration::ZERO,
+            metrics: Metrics::Cpu(Cpu::default()),
+        };
+        let mut reader = Reader::new(packed)?;
+        sample.layout(&mut reader)?;
+        reader.finish()?;
+        Ok(sample)
+    }
+}
+
+impl Layout for Sample {
+    fn layout<C: Codec>(&mut self, codec: &mut C) -> Result<(), Malformed> {
+        let mut micros = self.timestamp.as_microsecond().cast_unsigned();
+        codec.number(&mut micros)?;
+        self.timestamp =
+            Timestamp::from_microsecond(micros.cast_signed()).map_err(|_| Malformed)?;
+        codec.span(&mut self.since_boot)?;
+        let mut interval = Some(self.interval);
+        codec.span(&mut interval)?;
+        self.interval = interval.unwrap_or_default();
+        self.metrics.layout(codec)
+    }
+}
+
+impl Layout for Metrics {
+    fn layout<C: Codec>(&mut self, codec: &mut C) -> Result<(), Malformed> {
+        let mut number = self.number();
+        codec.number(&mut number)?;
+        if number != self.number() {
+            *self = Self::numbered(number)?;
+        }
+        match self {
+            Self::Cpu(cpu) => cpu.layout(codec),
+            Self::Memory(memory) => memory.layout(codec),
+            Self::Disk(disk) => disk.layout(codec),
+            Self::Network(network) => network.layout(codec),
+        }
+    }
+}
+
 impl Metrics {
+    /// How the group is told in a record.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Cpu(_) => 0,
+            Self::Memory(_) => 1,
+            Self::Disk(_) => 2,
+            Self::Network(_) => 3,
+        }
+    }
+
+    /// Empty figures of the group with that number.
+    fn numbered(number: u64) -> Result<Self, Malformed> {
+        match number {
+            0 => Ok(Self::Cpu(Cpu::default())),
+            1 => Ok(Self::Memory(Memory::default())),
+            2 => Ok(Self::Disk(Disk::default())),
+            3 => Ok(Self::Network(Network::default())),
+            _ => Err(Malformed),
+        }
+    }
+
     /// The group to which these figures belong.
     #[must_use]
     pub fn group(&self) -> Group {

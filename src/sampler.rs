@@ -1,6 +1,7 @@
 //! The trait [`Sampler`], its options, and the samplers of the enabled groups; one file a group
 //! below. What the platforms differ in sits behind `platform`; the files of the groups only
-//! choose, compare with the previous reading and fill in rates. Nothing here waits or spawns.
+//! choose, compare with the previous reading and fill in rates. Nothing here waits or spawns, but for
+//! file systems that may not answer (`disk/probe.rs`).
 
 use std::{borrow::Cow, io};
 
@@ -10,23 +11,41 @@ use crate::sample::{Group, Metrics};
 
 mod cpu;
 mod disk;
+mod filter;
 mod memory;
 mod network;
 mod partial;
 mod platform;
 mod rate;
+mod root;
+
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub use platform::fuzzing;
+
+use filter::Globs;
+pub use root::HostRoot;
 
 /// What the samplers leave out or add.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
+    /// Where the host's files are; Linux only.
+    pub host_root: HostRoot,
     /// Figures of each logical CPU.
     pub per_cpu: bool,
+    /// The only file-system types to sample, unless empty.
+    pub include_types: Vec<Pattern>,
     /// File-system types left out; never the root's.
     pub exclude_types: Vec<Pattern>,
+    /// The only mount points to sample, unless empty.
+    pub include_mounts: Vec<Pattern>,
     /// Mount points left out.
     pub exclude_mounts: Vec<Pattern>,
+    /// The only block devices to sample, with the file systems on them, unless empty.
+    pub include_devices: Vec<Pattern>,
     /// Block devices left out, with the file systems on them but the root's.
     pub exclude_devices: Vec<Pattern>,
+    /// The only interfaces to sample, unless empty.
+    pub include_interfaces: Vec<Pattern>,
     /// Interfaces left out.
     pub exclude_interfaces: Vec<Pattern>,
     /// Counts of sockets by state.
@@ -38,7 +57,8 @@ pub trait Sampler: Send {
     /// The group that [`sample`](Self::sample) reads.
     fn group(&self) -> Group;
 
-    /// Takes a reading. Blocks for as long as the system does: a dead NFS server means for ever.
+    /// Takes a reading. Blocks for as long as the system does, which is short: what lives on a
+    /// network and doesn't answer is given up after two seconds.
     ///
     /// Rates and utilisations are those since the previous successful call, over the time that has
     /// truly passed; the first call has none. An error means that the group has no sample this
@@ -61,7 +81,7 @@ pub enum SampleError {
     #[error("{what} isn't as expected")]
     Malformed {
         /// The file or the call.
-        what: &'static str,
+        what: Cow<'static, str>,
     },
 }
 
@@ -78,17 +98,25 @@ pub fn build(options: &Options, groups: impl IntoIterator<Item = Group>) -> Vec<
 }
 
 fn sampler(group: Group, options: &Options) -> Box<dyn Sampler> {
+    let root = &options.host_root;
+    let globs = |include: &[Pattern], exclude: &[Pattern]| Globs {
+        include: include.to_vec(),
+        exclude: exclude.to_vec(),
+    };
     match group {
-        Group::Cpu => Box::new(cpu::CpuSampler::new(options.per_cpu)),
-        Group::Memory => Box::new(memory::MemorySampler::new()),
-        Group::Disk => Box::new(disk::DiskSampler::new(disk::Filter {
-            types: options.exclude_types.clone(),
-            mounts: options.exclude_mounts.clone(),
-            devices: options.exclude_devices.clone(),
-        })),
-        Group::Network => Box::new(network::NetworkSampler::new(
-            options.exclude_interfaces.clone(),
-            options.connections,
-        )),
+        Group::Cpu => Box::new(cpu::CpuSampler::new(root, options.per_cpu)),
+        Group::Memory => Box::new(memory::MemorySampler::new(root)),
+        Group::Disk => {
+            let filter = disk::Filter {
+                types: globs(&options.include_types, &options.exclude_types),
+                mounts: globs(&options.include_mounts, &options.exclude_mounts),
+                devices: globs(&options.include_devices, &options.exclude_devices),
+            };
+            Box::new(disk::DiskSampler::new(root, filter))
+        }
+        Group::Network => {
+            let filter = globs(&options.include_interfaces, &options.exclude_interfaces);
+            Box::new(network::NetworkSampler::new(root, filter, options.connections))
+        }
     }
 }

@@ -42,7 +42,7 @@ pub enum Format {
 
 /// Takes two readings of each group and prints the second one. Takes about 250 ms.
 ///
-/// The JSON object is `{"schema": 1, "samples": [{"timestamp", "host", "tags", "interval", "kind",
+/// The JSON object is `{"schema": 1, "samples": [{"timestamp", "boot_id", "uptime", "host", "tags", "interval", "kind",
 /// "metrics"}, …]}`, the samples as they would be sent, in the order cpu, memory, disk, network.
 /// A group that can't be read is left out and, after the others have been printed, an error.
 pub fn run(options: &Options, format: Format, out: &mut impl Write) -> anyhow::Result<()> {

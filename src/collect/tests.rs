@@ -66,7 +66,7 @@ impl Sampler for Fake {
                 Group::Disk => Metrics::Disk(Disk::default()),
                 Group::Network => Metrics::Network(Network::default()),
             }),
-            Some(Step::Fail) => Err(SampleError::Malformed { what: "a test" }),
+            Some(Step::Fail) => Err(SampleError::Malformed { what: "a test".into() }),
             Some(Step::Panic) => panic!("as the test told"),
         }
     }

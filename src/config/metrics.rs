@@ -1,7 +1,7 @@
 //! `collector.interval`, `collector.hostname`, `collector.tags` and `metrics`: what is sampled, how
 //! often, and under which name.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use glob::Pattern;
 
@@ -35,18 +35,63 @@ pub(super) fn collect(reader: &mut Reader<'_>) -> collect::Options {
 }
 
 pub(super) fn sampler(reader: &mut Reader<'_>) -> sampler::Options {
+    let disk = |kind: &str| format!("metrics.disk.{kind}");
+    let types =
+        filter(reader, &disk("include_types"), &disk("exclude_types"), &defaults::EXCLUDE_TYPES);
+    let mounts =
+        filter(reader, &disk("include_mounts"), &disk("exclude_mounts"), &defaults::EXCLUDE_MOUNTS);
+    let devices = filter(
+        reader,
+        &disk("include_devices"),
+        &disk("exclude_devices"),
+        &defaults::EXCLUDE_DEVICES,
+    );
+    let network = |kind: &str| format!("metrics.network.{kind}");
+    let (include, exclude) = (network("include_interfaces"), network("exclude_interfaces"));
+    let interfaces = filter(reader, &include, &exclude, &defaults::EXCLUDE_INTERFACES);
     sampler::Options {
+        host_root: sampler::HostRoot(host_root(reader)),
         per_cpu: reader.flag("metrics.cpu.per_cpu", defaults::PER_CPU),
-        exclude_types: globs(reader, "metrics.disk.exclude_types", &defaults::EXCLUDE_TYPES),
-        exclude_mounts: globs(reader, "metrics.disk.exclude_mounts", &defaults::EXCLUDE_MOUNTS),
-        exclude_devices: globs(reader, "metrics.disk.exclude_devices", &defaults::EXCLUDE_DEVICES),
-        exclude_interfaces: globs(
-            reader,
-            "metrics.network.exclude_interfaces",
-            &defaults::EXCLUDE_INTERFACES,
-        ),
+        include_types: types.0,
+        exclude_types: types.1,
+        include_mounts: mounts.0,
+        exclude_mounts: mounts.1,
+        include_devices: devices.0,
+        exclude_devices: devices.1,
+        include_interfaces: interfaces.0,
+        exclude_interfaces: interfaces.1,
         connections: reader.flag("metrics.network.connections", defaults::CONNECTIONS),
     }
+}
+
+/// Globs that let in and globs that leave out. Whoever says what to let in means that: the default
+/// of what is left out doesn't count then.
+fn filter(
+    reader: &mut Reader<'_>,
+    include: &str,
+    exclude: &str,
+    default: &[&str],
+) -> (Vec<Pattern>, Vec<Pattern>) {
+    let included = globs(reader, include, &[]);
+    let default = if included.is_empty() { default } else { &[] };
+    (included, globs(reader, exclude, default))
+}
+
+/// The directory where a container sees the host's root; none outside of containers.
+fn host_root(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    const PATH: &str = "metrics.host_root";
+    let text = reader.text(PATH).filter(|text| !text.is_empty());
+    let Some(text) = text else {
+        reader.effective.set(PATH, "");
+        return None;
+    };
+    if !cfg!(target_os = "linux") {
+        reader.refuse(PATH, "only Linux has this; leave it empty");
+    } else if !text.starts_with('/') || text.contains('\0') {
+        reader.refuse(PATH, "must be an absolute path, /host say");
+    }
+    // The root itself is where the files are anyway.
+    Some(PathBuf::from(text)).filter(|root| root.as_os_str() != "/")
 }
 
 fn globs(reader: &mut Reader<'_>, path: &str, default: &[&str]) -> Vec<Pattern> {

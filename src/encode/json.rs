@@ -97,6 +97,10 @@ struct Line<'a> {
     seq: u64,
     #[serde(serialize_with = "rfc3339_micros")]
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<f64>,
     host: &'a str,
     tags: &'a BTreeMap<String, String>,
     interval: f64,
@@ -107,9 +111,12 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn new(entry: &'a Entry) -> Self {
         let Sample { timestamp, origin, interval, metrics, .. } = &*entry.sample;
+        let (boot_id, uptime) = entry.sample.boot();
         Self {
             seq: entry.seq,
             timestamp: *timestamp,
+            boot_id,
+            uptime,
             host: &origin.host,
             tags: &origin.tags,
             interval: interval.as_secs_f64(),
@@ -178,6 +185,18 @@ mod tests {
         });
         assert_eq!(body, expected);
         assert_eq!((request.content_type, request.content_encoding), ("application/json", None));
+    }
+
+    #[test]
+    fn boot_and_time_since_boot_stand_beside_the_wall_clock() {
+        let mut entry = entry(41);
+        let sample = Arc::make_mut(&mut entry.sample);
+        sample.since_boot = Some(Duration::from_millis(17_250));
+        Arc::make_mut(&mut sample.origin).boot_id = *AGENT.as_bytes();
+        let request = plain(&[entry], limits(500, 1_000_000));
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body["samples"][0]["boot_id"], AGENT.to_string());
+        assert_eq!(body["samples"][0]["uptime"], 17.25);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl DeadLetters {
 
     /// Keeps an entry with the server's answer, on stable storage when this returns.
     pub(super) fn add(&mut self, entry: &Entry, refusal: &Refusal) -> Result<(), StorageError> {
-        let payload = record::pack(&record::RecordRef::of(entry));
+        let payload = record::payload(entry.agent_id, &entry.sample);
         let payload = payload.map_err(|error| StorageError::Damaged(error.to_string()))?;
         let frames = record::frames(entry.seq, 0, &payload).flat_map(|(_, frame)| frame).collect();
         let note = Note::Dead { seq: entry.seq, refusal: refusal.clone(), frames };

@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use crate::sample::Sample;
 
+mod versions;
+
 /// The version that this program writes.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The longest value: larger ones are less safe in the database.
 pub const MAX_VALUE: usize = 4096;
 /// The longest part of a payload in one frame.
@@ -48,29 +50,14 @@ pub fn parse_key(key: &[u8]) -> Option<(u64, u16)> {
     (key[0] == RECORD_TAG).then_some((seq, part))
 }
 
-/// What the database holds of one sample.
+/// What the database holds of one sample; (de)serialised as in the version that this program writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "versions::Stored", try_from = "versions::Stored")]
 pub struct Record {
     /// The agent id under which it was enqueued.
     pub agent_id: Uuid,
     /// The sample, with boot id, wall clock and time since boot.
     pub sample: Sample,
-}
-
-/// A record that is about to be written: packs as [`Record`] does.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct RecordRef<'a> {
-    /// See [`Record`].
-    pub agent_id: Uuid,
-    /// See [`Record`].
-    pub sample: &'a Sample,
-}
-
-impl<'a> RecordRef<'a> {
-    /// The record of an entry.
-    pub(super) fn of(entry: &'a super::Entry) -> Self {
-        Self { agent_id: entry.agent_id, sample: &entry.sample }
-    }
 }
 
 /// Why bytes aren't a record.
@@ -92,6 +79,8 @@ pub struct TooLarge(pub u64);
 /// One part of a record, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part<'a> {
+    /// The format version of the payload.
+    pub version: u8,
     /// The record's sequence number.
     pub seq: u64,
     /// Which part this is, from 0.
@@ -133,7 +122,12 @@ pub fn size(sample: &Sample) -> u64 {
 /// The payload of a sample, in bytes.
 #[must_use]
 pub fn weight(sample: &Sample) -> u64 {
-    codec().serialized_size(&RecordRef { agent_id: Uuid::nil(), sample }).unwrap_or(u64::MAX)
+    payload(Uuid::nil(), sample).map_or(u64::MAX, |payload| payload.len() as u64)
+}
+
+/// The payload of the record of a sample.
+pub fn payload(agent_id: Uuid, sample: &Sample) -> Result<Vec<u8>, TooLarge> {
+    pack(&Record { agent_id, sample: sample.clone() })
 }
 
 /// Decodes what [`pack`] encoded; bounded in memory, refuses trailing bytes.
@@ -152,7 +146,7 @@ pub fn frames(
     let chunks = payload.chunks(MAX_PART);
     let count = u16::try_from(chunks.len()).unwrap_or(u16::MAX);
     (0..count).zip(chunks).map(move |(index, chunk)| {
-        (index, frame(&Part { seq, index, count, running_total, payload: chunk }))
+        (index, frame(&Part { version: VERSION, seq, index, count, running_total, payload: chunk }))
     })
 }
 
@@ -160,7 +154,7 @@ fn frame(part: &Part<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + part.payload.len());
     let length = u32::try_from(part.payload.len()).unwrap_or(u32::MAX);
     bytes.extend(MAGIC);
-    bytes.extend([VERSION, 0]);
+    bytes.extend([part.version, 0]);
     bytes.extend(part.index.to_le_bytes());
     bytes.extend(part.count.to_le_bytes());
     bytes.extend(part.seq.to_le_bytes());
@@ -192,7 +186,14 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
     if index >= count || length > MAX_PART || header[4] == 0 {
         return Err(DecodeError::Damaged("impossible header"));
     }
-    Ok(Part { seq: le_u64(header, 10), index, count, running_total: le_u64(header, 18), payload })
+    Ok(Part {
+        version: header[4],
+        seq: le_u64(header, 10),
+        index,
+        count,
+        running_total: le_u64(header, 18),
+        payload,
+    })
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {
@@ -213,6 +214,7 @@ fn le_u64(header: &[u8; HEADER], at: usize) -> u64 {
 /// Puts the parts of one record together, in the order in which they are read.
 #[derive(Debug, Default)]
 pub struct Assembly {
+    version: u8,
     seq: u64,
     next: u16,
     running_total: u64,
@@ -245,7 +247,8 @@ impl Assembly {
         if part.index == 0 {
             *self = Self::default();
         }
-        if part.index != self.next || (part.index > 0 && part.seq != self.seq) {
+        let follows = (part.seq, part.version) == (self.seq, self.version);
+        if part.index != self.next || (part.index > 0 && !follows) {
             *self = Self::default();
             return Err(DecodeError::Damaged("a part is missing"));
         }
@@ -254,12 +257,13 @@ impl Assembly {
             return Err(DecodeError::Damaged("longer than any record"));
         }
         (self.seq, self.running_total, self.next) = (part.seq, part.running_total, part.index + 1);
+        self.version = part.version;
         self.payload.extend_from_slice(part.payload);
         if self.next < part.count {
             return Ok(None);
         }
         let done = std::mem::take(self);
-        let record = unpack(&done.payload)?;
+        let record = versions::read(done.version, &done.payload)?;
         let bytes = done.payload.len() as u64;
         Ok(Some(Assembled { seq: done.seq, bytes, running_total: done.running_total, record }))
     }

@@ -18,7 +18,7 @@ use super::{
     generation::{MAX_COMMIT, StorageError},
     live::Live,
     meta::{Closed, Counts},
-    record::{self, HEADER, RecordRef},
+    record::{self, HEADER},
     recovery,
     tail::Tail,
     window::Window,
@@ -146,7 +146,7 @@ impl Store {
         let mut commit = self.commit();
         let mut refused = 0;
         for sample in samples {
-            match record::pack(&RecordRef { agent_id: self.newest.meta.agent_id, sample }) {
+            match record::payload(self.newest.meta.agent_id, sample) {
                 Ok(payload) => {
                     if commit.size + payload.len() + HEADER > MAX_COMMIT {
                         refused += self.write(&mut commit)?;

@@ -17,6 +17,10 @@ pub struct Line<'a> {
     seq: Option<u64>,
     #[serde(serialize_with = "to_the_microsecond")]
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime: Option<f64>,
     host: &'a str,
     tags: &'a BTreeMap<String, String>,
     interval: f64,
@@ -32,10 +36,13 @@ impl<'a> Line<'a> {
     /// The line of `sample`; `identity` is its agent id and its sequence number.
     #[must_use]
     pub fn new(sample: &'a Sample, identity: Option<(Uuid, u64)>) -> Self {
+        let (boot_id, uptime) = sample.boot();
         Self {
             agent_id: identity.map(|(agent_id, _)| agent_id),
             seq: identity.map(|(_, seq)| seq),
             timestamp: sample.timestamp,
+            boot_id,
+            uptime,
             host: &sample.origin.host,
             tags: &sample.origin.tags,
             interval: sample.interval.as_secs_f64(),

@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::{
     SampleError, Sampler, platform,
     rate::{Previous, share},
+    root::HostRoot,
 };
-use crate::sample::{Cpu, CpuTime, CpuTimes, Group, LogicalCpu, Metrics};
+use crate::sample::{Cpu, CpuTime, CpuTimes, Group, LoadAverage, LogicalCpu, Metrics, Processes};
 
 /// Since-boot times of the whole machine and of each online processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,30 @@ pub(super) struct CpuReading {
     pub(super) total: CpuTimes,
     /// The kernel's number of each online processor, and its times.
     pub(super) cpus: Vec<(u32, CpuTimes)>,
+    /// What the scheduler counts.
+    pub(super) scheduling: Scheduling,
+}
+
+/// What the scheduler counts; all `None` where the platform doesn't tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Scheduling {
+    /// Seconds since 1970.
+    pub(super) boot_time: Option<u64>,
+    /// Since boot.
+    pub(super) interrupts: Option<u64>,
+    /// Since boot.
+    pub(super) context_switches: Option<u64>,
+    /// Tasks, but for the number of threads.
+    pub(super) processes: Processes,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Load {
+    /// Over three spans of time.
+    pub(super) average: Option<LoadAverage>,
+    /// Threads that exist.
+    pub(super) threads: Option<u64>,
 }
 
 /// Samples [`Group::Cpu`].
@@ -26,8 +51,8 @@ pub(super) struct CpuSampler {
 
 impl CpuSampler {
     /// Tells of each processor if `per_cpu`.
-    pub(super) fn new(per_cpu: bool) -> Self {
-        Self { source: platform::CpuSource::new(), per_cpu, previous: None }
+    pub(super) fn new(root: &HostRoot, per_cpu: bool) -> Self {
+        Self { source: platform::CpuSource::new(root), per_cpu, previous: None }
     }
 }
 
@@ -40,7 +65,12 @@ impl Sampler for CpuSampler {
         let reading = self.source.read()?;
         let before = self.previous.as_ref().map(|previous| &previous.reading);
         let mut cpu = compare(&reading, before, self.per_cpu);
-        cpu.load_average = self.source.load_average();
+        let load = self.source.load();
+        cpu.load_average = load.average;
+        let processes = Processes { threads: load.threads, ..reading.scheduling.processes };
+        cpu.processes = Some(processes).filter(|processes| *processes != Processes::default());
+        cpu.pressure = self.source.pressure();
+        cpu.limit = self.source.limit();
         self.previous = Some(Previous::new(Instant::now(), reading));
         Ok(Metrics::Cpu(cpu))
     }
@@ -55,9 +85,12 @@ fn compare(now: &CpuReading, before: Option<&CpuReading>, per_cpu: bool) -> Cpu 
     Cpu {
         utilization: before.and_then(|before| busy_share(&before.total, &now.total)),
         logical_count: u32::try_from(now.cpus.len()).unwrap_or(u32::MAX),
-        load_average: None,
         time: now.total,
         cpus: per_cpu.then(|| now.cpus.iter().map(logical).collect()),
+        boot_time: now.scheduling.boot_time,
+        context_switches: now.scheduling.context_switches,
+        interrupts: now.scheduling.interrupts,
+        ..Cpu::default()
     }
 }
 
@@ -103,7 +136,7 @@ mod tests {
     }
 
     fn reading(cpus: &[(u32, CpuTimes)]) -> CpuReading {
-        CpuReading { total: cpus[0].1, cpus: cpus.to_vec() }
+        CpuReading { total: cpus[0].1, cpus: cpus.to_vec(), scheduling: Scheduling::default() }
     }
 
     #[test]

@@ -7,16 +7,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use glob::Pattern;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     SampleError, Sampler,
+    filter::Globs,
     partial::Part,
     platform,
     rate::{Previous, per_second_of, share},
+    root::HostRoot,
 };
-use crate::sample::{Device, Disk, Filesystem, Group, Inodes, Metrics, Mode};
+use crate::sample::{Device, Disk, Filesystem, Group, Inodes, IoTime, Metrics, Mode, Unavailable};
+
+mod probe;
+
+use probe::{Prober, Trouble};
 
 /// One mount, before anything asked the file system itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,52 +55,64 @@ pub(super) struct Usage {
     pub(super) available: u64,
     /// All file nodes and the free ones.
     pub(super) inodes: Option<(u64, u64)>,
+    /// Nothing can be written there; `None` where the platform doesn't tell with the rest.
+    pub(super) read_only: Option<bool>,
 }
 
-/// What is left out.
+/// What is sampled.
 pub(super) struct Filter {
-    /// By type of the file system; never the root.
-    pub(super) types: Vec<Pattern>,
+    /// By type of the file system; the root is never left out.
+    pub(super) types: Globs,
     /// By mount point.
-    pub(super) mounts: Vec<Pattern>,
-    /// By name of the block device; never the root.
-    pub(super) devices: Vec<Pattern>,
+    pub(super) mounts: Globs,
+    /// By name of the block device; the root is never left out.
+    pub(super) devices: Globs,
 }
 
 impl Filter {
     fn admits(&self, mount: &Mount) -> bool {
-        let hit = |globs: &[Pattern], name: &str| globs.iter().any(|glob| glob.matches(name));
+        let Mount { mountpoint, kind, device, .. } = mount;
+        if !self.mounts.admit(&[mountpoint]) {
+            return false;
+        }
         // An agent that doesn't see a full root file system is of no use: only naming it helps.
-        let root = mount.mountpoint == "/";
-        !hit(&self.mounts, &mount.mountpoint)
-            && (root || !hit(&self.types, &mount.kind) && self.admits_device(&mount.device))
+        if mountpoint == "/" {
+            return self.types.let_in(&[kind]) && self.devices.let_in(&names(device));
+        }
+        self.types.admit(&[kind]) && self.admits_device(device)
     }
 
     fn admits_device(&self, device: &str) -> bool {
-        let name = device.strip_prefix("/dev/").unwrap_or(device);
-        !self.devices.iter().any(|glob| glob.matches(name) || glob.matches(device))
+        self.devices.admit(&names(device))
     }
+}
+
+/// A device's name with and without its directory.
+fn names(device: &str) -> [&str; 2] {
+    [device.strip_prefix("/dev/").unwrap_or(device), device]
 }
 
 /// Samples [`Group::Disk`].
 pub(super) struct DiskSampler {
     source: platform::DiskSource,
+    prober: Prober,
     filter: Filter,
     devices: Part,
     chosen: Vec<Mount>,
-    refused: BTreeSet<String>,
+    unavailable: BTreeSet<String>,
     previous: Option<Previous<Vec<Device>>>,
 }
 
 impl DiskSampler {
     /// Leaves out what `filter` says.
-    pub(super) fn new(filter: Filter) -> Self {
+    pub(super) fn new(root: &HostRoot, filter: Filter) -> Self {
         Self {
-            source: platform::DiskSource::new(),
+            source: platform::DiskSource::new(root),
+            prober: Prober::new(platform::usage),
             filter,
             devices: Part::new("block devices"),
             chosen: Vec::new(),
-            refused: BTreeSet::new(),
+            unavailable: BTreeSet::new(),
             previous: None,
         }
     }
@@ -104,6 +121,7 @@ impl DiskSampler {
         if let Some(mounts) = self.source.mounts_if_changed()? {
             self.chosen = select(mounts, &self.filter);
         }
+        self.prober.begin();
         let chosen = std::mem::take(&mut self.chosen);
         let filesystems = chosen.iter().filter_map(|mount| self.filesystem(mount)).collect();
         self.chosen = chosen;
@@ -112,20 +130,36 @@ impl DiskSampler {
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.
     fn filesystem(&mut self, mount: &Mount) -> Option<Filesystem> {
-        let usage = match self.source.usage(mount) {
-            Ok(usage) if usage.total == 0 => return None,
-            Ok(usage) => {
-                self.refused.remove(&mount.mountpoint);
-                Some(usage)
-            }
-            Err(error) => {
-                if self.refused.insert(mount.mountpoint.clone()) {
-                    warn!(mountpoint = mount.mountpoint, %error, "file system is unavailable");
-                }
-                None
-            }
-        };
+        let usage = self.prober.usage(mount);
+        if usage.as_ref().is_ok_and(|usage| usage.total == 0) {
+            return None;
+        }
+        self.tell_changes(mount, &usage);
+        if usage.as_ref().is_ok_and(|usage| usage.read_only == Some(!mount.read_only_here)) {
+            self.source.mounts_are_stale();
+        }
         Some(filesystem(mount, usage))
+    }
+
+    /// One line when a file system goes, one when it comes back.
+    fn tell_changes(&mut self, Mount { mountpoint, .. }: &Mount, usage: &Result<Usage, Trouble>) {
+        match usage {
+            Ok(_) => {
+                if self.unavailable.remove(mountpoint) {
+                    info!(mountpoint, "file system is available again");
+                }
+            }
+            Err(trouble) => {
+                if self.unavailable.insert(mountpoint.clone()) {
+                    match trouble {
+                        Trouble::Refused(error) => {
+                            warn!(mountpoint, %error, "file system is unavailable");
+                        }
+                        Trouble::Hangs => warn!(mountpoint, "file system doesn't answer"),
+                    }
+                }
+            }
+        }
     }
 
     fn devices(&mut self) -> Result<Vec<Device>, SampleError> {
@@ -148,7 +182,8 @@ impl Sampler for DiskSampler {
     fn sample(&mut self) -> Result<Metrics, SampleError> {
         let filesystems = self.filesystems()?;
         let devices = self.devices();
-        Ok(Metrics::Disk(Disk { filesystems, devices: self.devices.settle(devices) }))
+        let devices = self.devices.settle(devices);
+        Ok(Metrics::Disk(Disk { filesystems, devices, pressure: self.source.pressure() }))
     }
 }
 
@@ -176,26 +211,26 @@ fn preference(mount: &Mount) -> (bool, bool, usize) {
     (mount.mountpoint != "/", mount.partial, mount.mountpoint.len())
 }
 
-fn filesystem(mount: &Mount, usage: Option<Usage>) -> Filesystem {
-    let used = usage.map(|usage| usage.total.saturating_sub(usage.free));
-    let available = usage.map(|usage| usage.available);
-    Filesystem {
+fn filesystem(mount: &Mount, usage: Result<Usage, Trouble>) -> Filesystem {
+    let unavailable = usage.as_ref().err().map(|trouble| match trouble {
+        Trouble::Refused(_) => Unavailable::Refused,
+        Trouble::Hangs => Unavailable::Hangs,
+    });
+    let usage = usage.ok();
+    let inodes = usage.and_then(|usage| usage.inodes);
+    let filesystem = Filesystem {
         device: mount.device.clone(),
         mountpoint: mount.mountpoint.clone(),
         kind: mount.kind.clone(),
         mode: mount.mode,
+        unavailable,
         total: usage.map(|usage| usage.total),
-        used,
         free: usage.map(|usage| usage.free),
-        available,
-        utilization: used.zip(available).and_then(|(used, left)| share(used, used + left)),
-        inodes: usage.and_then(|usage| usage.inodes).map(inodes),
-    }
-}
-
-fn inodes((total, free): (u64, u64)) -> Inodes {
-    let used = total.saturating_sub(free);
-    Inodes { total, used, free, utilization: share(used, total) }
+        available: usage.map(|usage| usage.available),
+        inodes: inodes.map(|(total, free)| Inodes::new(total, free)),
+        ..Filesystem::default()
+    };
+    filesystem.derive()
 }
 
 fn fill_rates(now: &mut [Device], before: &[Device], elapsed: Duration) {
@@ -208,7 +243,15 @@ fn fill_rates(now: &mut [Device], before: &[Device], elapsed: Duration) {
         device.writes_per_second = rate(earlier.writes, device.writes);
         device.read_bytes_per_second = rate(earlier.read_bytes, device.read_bytes);
         device.write_bytes_per_second = rate(earlier.write_bytes, device.write_bytes);
+        device.utilization = busy_share(earlier.io_time, device.io_time, elapsed);
     }
+}
+
+/// The kernel counts whole ticks, so the sum may be a little more than the time that has passed.
+fn busy_share(before: Option<IoTime>, now: Option<IoTime>, elapsed: Duration) -> Option<f32> {
+    let busy = Duration::from_millis(now?.0.checked_sub(before?.0)?);
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    share(micros(busy), micros(elapsed))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Memory and swap: what follows from the platform's reading.
 
-use super::{SampleError, Sampler, platform, rate::share};
+use super::{SampleError, Sampler, platform, root::HostRoot};
 use crate::sample::{Group, Memory, Metrics};
 
 /// Samples [`Group::Memory`].
@@ -10,8 +10,8 @@ pub(super) struct MemorySampler {
 
 impl MemorySampler {
     /// Reads nothing yet.
-    pub(super) fn new() -> Self {
-        Self { source: platform::MemorySource::new() }
+    pub(super) fn new(root: &HostRoot) -> Self {
+        Self { source: platform::MemorySource::new(root) }
     }
 }
 
@@ -26,14 +26,11 @@ impl Sampler for MemorySampler {
 }
 
 /// Fills in what follows from `total`, `free`, `available` and `limit`.
-fn derive(mut memory: Memory) -> Memory {
-    memory.used = memory.total.saturating_sub(memory.available);
-    memory.utilization = share(memory.used, memory.total);
+fn derive(memory: Memory) -> Memory {
+    let mut memory = memory.derive();
     // A cgroup without a limit shows a number beyond any memory.
     memory.limit = memory.limit.filter(|&limit| limit < memory.total);
-    let swap = &mut memory.swap;
-    swap.used = swap.total.saturating_sub(swap.free);
-    swap.utilization = share(swap.used, swap.total);
+    memory.limit_used = memory.limit_used.filter(|_| memory.limit.is_some());
     memory
 }
 
@@ -68,7 +65,10 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory() {
-        let Metrics::Memory(memory) = MemorySampler::new().sample().unwrap() else { panic!() };
+        let Metrics::Memory(memory) = MemorySampler::new(&HostRoot::default()).sample().unwrap()
+        else {
+            panic!()
+        };
         assert!(memory.total > 0);
         assert_eq!(memory.used + memory.available, memory.total);
     }

@@ -3,20 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use glob::Pattern;
-
 use super::{
     SampleError, Sampler,
+    filter::Globs,
     partial::Part,
     platform,
     rate::{Previous, per_second},
+    root::HostRoot,
 };
 use crate::sample::{Connections, Group, Interface, Metrics, Network, Traffic};
 
 /// Samples [`Group::Network`].
 pub(super) struct NetworkSampler {
     source: platform::NetworkSource,
-    exclude: Vec<Pattern>,
+    filter: Globs,
     connections: bool,
     tcp: Part,
     udp: Part,
@@ -24,11 +24,11 @@ pub(super) struct NetworkSampler {
 }
 
 impl NetworkSampler {
-    /// Leaves out the interfaces of `exclude`; counts sockets if `connections`.
-    pub(super) fn new(exclude: Vec<Pattern>, connections: bool) -> Self {
+    /// Tells of the interfaces that `filter` admits; counts sockets if `connections`.
+    pub(super) fn new(root: &HostRoot, filter: Globs, connections: bool) -> Self {
         Self {
-            source: platform::NetworkSource::new(),
-            exclude,
+            source: platform::NetworkSource::new(root),
+            filter,
             connections,
             tcp: Part::new("TCP sockets"),
             udp: Part::new("UDP sockets"),
@@ -52,14 +52,16 @@ impl Sampler for NetworkSampler {
     fn sample(&mut self) -> Result<Metrics, SampleError> {
         let mut interfaces = self.source.interfaces()?;
         let now = Instant::now();
-        interfaces
-            .retain(|interface| !self.exclude.iter().any(|glob| glob.matches(&interface.name)));
+        interfaces.retain(|interface| self.filter.admit(&[&interface.name]));
         if let Some(previous) = &self.previous {
             fill_rates(&mut interfaces, &previous.reading, previous.elapsed(now));
         }
         self.previous = Some(Previous::new(now, interfaces.clone()));
+        self.source.describe(&mut interfaces);
+        let (tcp, udp) = self.source.protocols();
         let connections = self.connections.then(|| self.connections());
-        Ok(Metrics::Network(Network { interfaces, connections }))
+        let conntrack = self.source.conntrack();
+        Ok(Metrics::Network(Network { interfaces, connections, tcp, udp, conntrack }))
     }
 }
 
@@ -83,7 +85,12 @@ mod tests {
 
     fn interface(name: &str, received: u64, sent: u64) -> Interface {
         let traffic = |bytes| Traffic { bytes, packets: bytes / 100, ..Traffic::default() };
-        Interface { name: name.into(), receive: traffic(received), transmit: traffic(sent) }
+        Interface {
+            name: name.into(),
+            receive: traffic(received),
+            transmit: traffic(sent),
+            ..Interface::default()
+        }
     }
 
     fn after_two_seconds(before: &[Interface], mut now: Vec<Interface>) -> Vec<Interface> {

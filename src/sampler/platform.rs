@@ -10,12 +10,14 @@ mod sysinfo_memory;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub use linux::fuzzing;
 #[cfg(target_os = "linux")]
-pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource};
+pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
 #[cfg(target_os = "macos")]
-pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource};
+pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
 #[cfg(windows)]
-pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource};
+pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
 
 // Parsers of other platforms' tables, so that their tests run everywhere.
 #[cfg(all(test, not(target_os = "macos")))]

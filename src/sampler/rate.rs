@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+pub(super) use crate::sample::share;
+
 /// A reading and when it was taken, kept for the rates of the next one.
 #[derive(Debug)]
 pub(super) struct Previous<T> {
@@ -26,7 +28,18 @@ impl<T> Previous<T> {
 /// How fast a counter rose.
 pub(super) fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f32> {
     let rise = now.checked_sub(before)?;
-    (!elapsed.is_zero()).then(|| narrow(float(rise) / elapsed.as_secs_f64()))
+    (!elapsed.is_zero()).then(|| rounded(float(rise) / elapsed.as_secs_f64()))
+}
+
+/// A rate to three digits or more: few decimals are few bytes, in the queue and on the wire.
+fn rounded(rate: f64) -> f32 {
+    let unit = match rate {
+        ..0.01 => return narrow(rate),
+        ..1.0 => 10_000.0,
+        ..1000.0 => 100.0,
+        _ => 1.0,
+    };
+    narrow((rate * unit).round() / unit)
 }
 
 /// [`per_second`] of a counter that the platform may lack.
@@ -36,11 +49,6 @@ pub(super) fn per_second_of(
     elapsed: Duration,
 ) -> Option<f32> {
     per_second(before?, now?, elapsed)
-}
-
-/// `part` as a share of `whole`, at most 1; `None` of nothing.
-pub(super) fn share(part: u64, whole: u64) -> Option<f32> {
-    (whole > 0).then(|| narrow((float(part) / float(whole)).min(1.0)))
 }
 
 /// The figure as it is stored: seven digits are plenty for a rate or a ratio.
@@ -64,6 +72,14 @@ mod tests {
     fn rate_is_over_the_time_that_has_truly_passed() {
         assert_eq!(per_second(100, 400, Duration::from_millis(1500)), Some(200.0));
         assert_eq!(per_second(7, 7, SECOND), Some(0.0));
+    }
+
+    #[test]
+    fn rate_keeps_three_digits_or_more() {
+        let rate = |rise, seconds| per_second(0, rise, Duration::from_secs(seconds)).unwrap();
+        let texts = [rate(1, 3), rate(100, 3), rate(10_000, 3)].map(|rate| rate.to_string());
+        assert_eq!(texts, ["0.3333", "33.33", "3333"]);
+        assert!((rate(1, 86_400) - 1.157_407_4e-5).abs() < 1e-10);
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod hostile;
 #[cfg(unix)]
 mod limits;
 mod losses;
+#[cfg(target_os = "linux")]
+mod machines;
 mod model;
 #[cfg(unix)]
 mod network;
@@ -30,3 +32,4 @@ mod telemetry;
 mod tidy;
 mod tls;
 mod tools;
+mod upgrade;

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, TableStyle};
 
 use crate::sample::{
     Connections, Cpu, CpuTime, Disk, Filesystem, IoTime, Memory, Metrics, Mode, Network, Sample,
-    TcpStates, Ticks,
+    TcpStates, Ticks, Unavailable,
 };
 
 /// Prints a table or more for each sample.
@@ -115,7 +115,7 @@ fn filesystems(disk: &Disk) -> Table {
             mountpoint.clone(),
             kind.clone(),
             String::from(if filesystem.mode == Mode::ReadOnly { "ro" } else { "rw" }),
-            shown(filesystem.total, size),
+            filesystem.unavailable.map_or_else(|| shown(filesystem.total, size), unavailable),
             shown(filesystem.used, size),
             shown(filesystem.available, size),
             ratio(filesystem.utilization),
@@ -126,9 +126,17 @@ fn filesystems(disk: &Disk) -> Table {
     table
 }
 
+fn unavailable(why: Unavailable) -> String {
+    String::from(match why {
+        Unavailable::Hangs => "hangs",
+        Unavailable::Refused => "refused",
+    })
+}
+
 fn devices(disk: &Disk) -> Table {
     let mut table = table([
         "",
+        "kind",
         "reads",
         "read",
         "writes",
@@ -142,6 +150,7 @@ fn devices(disk: &Disk) -> Table {
     for device in disk.devices.iter().flatten() {
         table.add_row([
             device.device.clone(),
+            shown(device.kind, |kind| format!("{kind:?}").to_lowercase()),
             shown(device.reads, |count| count.to_string()),
             shown(device.read_bytes, size),
             shown(device.writes, |count| count.to_string()),
@@ -158,12 +167,13 @@ fn devices(disk: &Disk) -> Table {
 
 fn interfaces(network: &Network) -> Table {
     let mut table =
-        table(["", "", "bytes", "packets", "errors", "dropped", "bytes/s", "packets/s"]);
+        table(["", "", "state", "bytes", "packets", "errors", "dropped", "bytes/s", "packets/s"]);
     for interface in &network.interfaces {
         for (way, traffic) in [("in", interface.receive), ("out", interface.transmit)] {
             table.add_row([
                 interface.name.clone(),
                 way.into(),
+                shown(interface.state.clone(), |state| state),
                 size(traffic.bytes),
                 traffic.packets.to_string(),
                 shown(traffic.errors, |count| count.to_string()),

@@ -13,14 +13,7 @@ fn options(groups: &[Group]) -> Options {
         groups: collect::Options {
             groups: groups.iter().map(|&group| (group, interval)).collect(),
         },
-        samplers: sampler::Options {
-            per_cpu: true,
-            exclude_types: Vec::new(),
-            exclude_mounts: Vec::new(),
-            exclude_devices: Vec::new(),
-            exclude_interfaces: Vec::new(),
-            connections: true,
-        },
+        samplers: sampler::Options { per_cpu: true, connections: true, ..Default::default() },
         origin: Arc::new(host::origin("web-1", BTreeMap::from([("a".into(), "b".into())]))),
     }
 }

@@ -1,6 +1,9 @@
 //! Which mounts stand for which file systems, and the rates of devices.
 
+use glob::Pattern;
+
 use super::*;
+use crate::sample::Ticks;
 
 fn mount(identity: &str, mountpoint: &str, kind: &str) -> Mount {
     Mount {
@@ -16,8 +19,12 @@ fn mount(identity: &str, mountpoint: &str, kind: &str) -> Mount {
 }
 
 fn filter(types: &[&str], mounts: &[&str], devices: &[&str]) -> Filter {
-    let globs = |names: &[&str]| names.iter().map(|name| Pattern::new(name).unwrap()).collect();
+    let globs = |names: &[&str]| Globs { include: Vec::new(), exclude: patterns(names) };
     Filter { types: globs(types), mounts: globs(mounts), devices: globs(devices) }
+}
+
+fn patterns(names: &[&str]) -> Vec<Pattern> {
+    names.iter().map(|name| Pattern::new(name).unwrap()).collect()
 }
 
 fn chosen(mounts: Vec<Mount>, filter: &Filter) -> Vec<String> {
@@ -67,15 +74,18 @@ fn device_globs_match_the_name_with_and_without_its_directory() {
 
 #[test]
 fn utilization_leaves_the_reserve_of_root_out_as_df_does() {
-    let usage = Usage { total: 1000, free: 500, available: 300, inodes: Some((100, 25)) };
-    let filesystem = filesystem(&mount("sda1", "/", "ext4"), Some(usage));
+    let usage =
+        Usage { total: 1000, free: 500, available: 300, inodes: Some((100, 25)), read_only: None };
+    let filesystem = filesystem(&mount("sda1", "/", "ext4"), Ok(usage));
     assert_eq!((filesystem.used, filesystem.utilization), (Some(500), Some(0.625)));
     assert_eq!(filesystem.inodes.unwrap().utilization, Some(0.75));
 }
 
 #[test]
 fn file_system_that_may_not_be_looked_at_has_no_figures() {
-    let filesystem = filesystem(&mount("sda1", "/secret", "ext4"), None);
+    let denied = Trouble::Refused(std::io::ErrorKind::PermissionDenied.into());
+    let filesystem = filesystem(&mount("sda1", "/secret", "ext4"), Err(denied));
+    assert_eq!(filesystem.unavailable, Some(Unavailable::Refused));
     assert_eq!((filesystem.total, filesystem.utilization, filesystem.inodes), (None, None, None));
 }
 
@@ -93,4 +103,28 @@ fn device_rates_are_of_the_same_device_and_never_negative() {
     assert_eq!(now[0].read_bytes_per_second, Some(2048.0));
     assert_eq!((now[1].reads_per_second, now[1].read_bytes_per_second), (None, Some(25.0)));
     assert_eq!(now[0].writes_per_second, None);
+}
+
+#[test]
+fn include_list_keeps_nothing_else_not_even_the_root() {
+    let mounts = || vec![mount("sda1", "/", "ext4"), mount("sdb1", "/data", "xfs")];
+    let mut filter = filter(&[], &[], &[]);
+    filter.types.include = patterns(&["xfs"]);
+    assert_eq!(chosen(mounts(), &filter), ["/data"]);
+    filter.types.include.clear();
+    filter.mounts.include = patterns(&["/"]);
+    assert_eq!(chosen(mounts(), &filter), ["/"]);
+    filter.mounts.include.clear();
+    filter.devices.include = patterns(&["sdb*"]);
+    assert_eq!(chosen(mounts(), &filter), ["/data"]);
+}
+
+#[test]
+fn busy_share_of_a_device_is_of_the_time_that_has_passed() {
+    let second = Duration::from_secs(1);
+    let busy = |before, now| busy_share(Some(Ticks(before)), Some(Ticks(now)), second);
+    assert_eq!(busy(100, 350), Some(0.25));
+    assert_eq!(busy(0, 1003), Some(1.0));
+    assert_eq!(busy(100, 99), None);
+    assert_eq!(busy_share(None, Some(Ticks(1)), second), None);
 }

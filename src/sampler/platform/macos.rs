@@ -15,6 +15,6 @@ mod network;
 mod pcblist;
 
 pub(in crate::sampler) use cpu::CpuSource;
-pub(in crate::sampler) use disk::DiskSource;
+pub(in crate::sampler) use disk::{DiskSource, usage};
 pub(in crate::sampler) use memory::MemorySource;
 pub(in crate::sampler) use network::NetworkSource;

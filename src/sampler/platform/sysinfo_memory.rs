@@ -35,7 +35,7 @@ impl SysinfoMemory {
         self.0 = Some(system);
         // sysinfo keeps quiet about a failure; no machine has no memory.
         if memory.total == 0 {
-            return Err(SampleError::Malformed { what: "the size of the memory" });
+            return Err(SampleError::Malformed { what: "the size of the memory".into() });
         }
         Ok(memory)
     }

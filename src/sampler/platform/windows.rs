@@ -14,6 +14,6 @@ mod network;
 mod tcp_table;
 
 pub(in crate::sampler) use cpu::CpuSource;
-pub(in crate::sampler) use disk::DiskSource;
+pub(in crate::sampler) use disk::{DiskSource, usage};
 pub(in crate::sampler) use memory::MemorySource;
 pub(in crate::sampler) use network::NetworkSource;

@@ -96,6 +96,8 @@ const VALUES: &[Bad<'_>] = &[
     ("metrics:\n  cpu:\n    enabled: yes\n", 3, "metrics.cpu.enabled", "\"yes\" isn't valid; must be true or false"),
     ("metrics:\n  cpu:\n    enabled: 1\n", 3, "metrics.cpu.enabled", "must be true or false"),
     ("metrics:\n  cpu:\n    enabled: \"true\"\n", 3, "metrics.cpu.enabled", "must be true or false, without quotes"),
+    ("metrics:\n  host_root: host\n", 2, "metrics.host_root", "must be an absolute path"),
+    ("metrics:\n  disk:\n    include_mounts: [\"[\"]\n", 3, "metrics.disk.include_mounts", "is no glob"),
     ("metrics:\n  disk:\n    exclude_types: tmpfs\n", 3, "metrics.disk.exclude_types", "must be a list"),
     ("metrics:\n  disk:\n    exclude_types: [a, [b]]\n", 3, "metrics.disk.exclude_types", "a list isn't valid; must be text"),
     ("metrics:\n  disk:\n    exclude_types:\n    - a\n    - 5\n", 5, "metrics.disk.exclude_types", "put it in quotes"),

@@ -1,6 +1,6 @@
 //! Good files: taken as they were meant. The shipped file is the defaults, the seed's file works.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use collector::{
     encode::Compression,
@@ -106,6 +106,22 @@ fn empty_files_and_empty_sections_are_the_defaults() {
     ] {
         assert_eq!(judge(text).expect(text).effective(), defaults, "{text:?}");
     }
+}
+
+#[test]
+fn include_list_replaces_the_default_of_what_is_left_out() {
+    let config = judge(
+        "metrics:\n  host_root: /host\n  disk: {include_types: [tmpfs], include_mounts: [/run*], \
+         exclude_mounts: [/run/x]}\n  network: {include_interfaces: [lo]}\n",
+    )
+    .unwrap();
+    let sampler = config.sampler;
+    assert_eq!(sampler.host_root.0.as_deref(), Some(Path::new("/host")));
+    assert!(sampler.include_types[0].matches("tmpfs") && sampler.exclude_types.is_empty());
+    assert!(sampler.include_mounts[0].matches("/run/y"));
+    assert!(sampler.exclude_mounts[0].matches("/run/x"));
+    assert!(sampler.include_interfaces[0].matches("lo") && sampler.exclude_interfaces.is_empty());
+    assert!(sampler.include_devices.is_empty() && !sampler.exclude_devices.is_empty());
 }
 
 #[test]

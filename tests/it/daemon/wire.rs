@@ -55,7 +55,10 @@ fn all_four_kinds_arrive_in_the_shape_of_the_contract() {
 
 fn assert_envelope(sample: &Value) {
     let expected = ["seq", "timestamp", "host", "tags", "interval", "kind", "metrics"];
-    assert_eq!(keys(sample), BTreeSet::from(expected));
+    let of_the_boot = ["boot_id", "uptime"];
+    assert_eq!(keys(sample), expected.into_iter().chain(of_the_boot).collect());
+    assert_eq!(sample["boot_id"].as_str().map(str::len), Some(36));
+    assert!(sample["uptime"].as_f64().unwrap() > 0.0);
     assert_eq!(sample["host"], "web-1");
     assert_eq!(sample["tags"], json!({"site": "seoul"}));
     assert_eq!(sample["interval"], 0.1);

@@ -1,21 +1,32 @@
 //! Processor times from `/proc/stat`, the load average from `/proc/loadavg`.
 
-use super::proc_file::ProcFile;
+use super::{cgroup::CpuLimit, pressure::PressureFile, proc_file::ProcFile};
 use crate::{
-    sample::{CpuTimes, LoadAverage, Ticks},
-    sampler::{SampleError, cpu::CpuReading},
+    sample::{CpuTimes, LoadAverage, Pressure, Processes, Ticks},
+    sampler::{
+        SampleError,
+        cpu::{CpuReading, Load, Scheduling},
+        root::HostRoot,
+    },
 };
 
 /// Reads `/proc/stat`, whose unit (USER_HZ) is 1/100 s on every architecture that Rust knows.
 pub(in crate::sampler) struct CpuSource {
     stat: ProcFile,
     loadavg: ProcFile,
+    pressure: PressureFile,
+    limit: CpuLimit,
 }
 
 impl CpuSource {
-    /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
-        Self { stat: ProcFile::new("/proc/stat"), loadavg: ProcFile::new("/proc/loadavg") }
+    /// Looks which kind of cgroup there is.
+    pub(in crate::sampler) fn new(root: &HostRoot) -> Self {
+        Self {
+            stat: ProcFile::new(root.proc("stat")),
+            loadavg: ProcFile::new(root.proc("loadavg")),
+            pressure: PressureFile::new(root.proc("pressure/cpu")),
+            limit: CpuLimit::new(root),
+        }
     }
 
     /// Times since boot; offline processors aren't listed but part of the total.
@@ -25,29 +36,64 @@ impl CpuSource {
     }
 
     /// `/proc/loadavg`. sysinfo has it too, but opens the file each time, at four times the cost.
-    pub(in crate::sampler) fn load_average(&mut self) -> Option<LoadAverage> {
-        parse_load(&self.loadavg.read().ok()?)
+    pub(in crate::sampler) fn load(&mut self) -> Load {
+        self.loadavg.read().ok().map_or_else(Load::default, |text| parse_load(&text))
+    }
+
+    /// `/proc/pressure/cpu`. That all tasks of a machine wait for a processor can't be: the kernel
+    /// shows 0 for it.
+    pub(in crate::sampler) fn pressure(&mut self) -> Option<Pressure> {
+        self.pressure.read().map(|pressure| Pressure { stalled: None, ..pressure })
+    }
+
+    /// The container's quota, in processors.
+    pub(in crate::sampler) fn limit(&mut self) -> Option<f32> {
+        self.limit.read()
     }
 }
 
-fn parse_load(text: &str) -> Option<LoadAverage> {
-    let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().ok());
-    let mut next = || numbers.next().flatten();
-    Some(LoadAverage { one: next()?, five: next()?, fifteen: next()? })
+/// `1m 5m 15m runnable/threads last_pid`.
+pub(super) fn parse_load(text: &str) -> Load {
+    let mut words = text.split_ascii_whitespace();
+    let mut average = || words.next()?.parse().ok();
+    let averages = [average(), average(), average()];
+    let threads = words.next().and_then(|tasks| tasks.split_once('/')?.1.parse().ok());
+    let [Some(one), Some(five), Some(fifteen)] = averages else { return Load::default() };
+    Load { average: Some(LoadAverage { one, five, fifteen }), threads }
 }
 
-fn parse(text: &str) -> Option<CpuReading> {
-    let mut lines = text.lines().map_while(|line| line.strip_prefix("cpu"));
-    let total = times(lines.next()?.strip_prefix(' ')?)?;
-    let cpus = lines.map(|line| {
-        let (id, columns) = line.split_once(' ')?;
-        Some((id.parse().ok()?, times(columns)?))
-    });
-    Some(CpuReading { total, cpus: cpus.collect::<Option<_>>()? })
+pub(super) fn parse(text: &str) -> Option<CpuReading> {
+    let mut lines = text.lines();
+    let total = times(lines.next()?.strip_prefix("cpu ")?)?;
+    let mut reading = CpuReading { total, cpus: Vec::new(), scheduling: Scheduling::default() };
+    for line in lines {
+        let (name, columns) = line.split_once(' ').unwrap_or((line, ""));
+        if let Some(id) = name.strip_prefix("cpu") {
+            reading.cpus.push((id.parse().ok()?, times(columns)?));
+        } else {
+            scheduling(name, columns, &mut reading.scheduling);
+        }
+    }
+    Some(reading)
+}
+
+/// Of interrupts, the first number is the sum of all that follow.
+fn scheduling(name: &str, columns: &str, to: &mut Scheduling) {
+    let Processes { running, blocked, created, .. } = &mut to.processes;
+    let figure = match name {
+        "intr" => &mut to.interrupts,
+        "ctxt" => &mut to.context_switches,
+        "btime" => &mut to.boot_time,
+        "processes" => created,
+        "procs_running" => running,
+        "procs_blocked" => blocked,
+        _ => return,
+    };
+    *figure = columns.split(' ').next().and_then(|number| number.parse().ok());
 }
 
 /// `user nice system idle [iowait irq softirq steal [guest guest_nice]]`; kernels before 2.6.11
-/// have fewer columns. Guest time is left alone: user and nice include it.
+/// have fewer columns. User and nice include the guests' time.
 fn times(columns: &str) -> Option<CpuTimes> {
     let mut columns = columns.split_ascii_whitespace().map(|column| column.parse().ok().map(Ticks));
     let mut required = || columns.next().flatten();
@@ -61,6 +107,8 @@ fn times(columns: &str) -> Option<CpuTimes> {
         interrupt: required(),
         softirq: required(),
         steal: required(),
+        guest: required(),
+        guest_nice: required(),
     })
 }
 
@@ -81,6 +129,11 @@ mod tests {
         assert_eq!(reading.total.steal, Some(Ticks(16)));
         assert_eq!(reading.cpus.iter().map(|cpu| cpu.0).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(reading.cpus[1].1.softirq, Some(Ticks(23)));
+        assert_eq!(reading.cpus[1].1.guest, Some(Ticks(5)));
+        assert_eq!(reading.scheduling.interrupts, Some(99));
+        assert_eq!(reading.scheduling.context_switches, Some(262_397));
+        assert_eq!(reading.scheduling.boot_time, Some(1_795_383_774));
+        assert_eq!(reading.scheduling.processes.created, None);
     }
 
     #[test]
@@ -108,8 +161,9 @@ mod tests {
     #[test]
     fn load_average_over_three_times() {
         let load = LoadAverage { one: 0.02, five: 0.21, fifteen: 12.5 };
-        assert_eq!(parse_load("0.02 0.21 12.50 2/84 6872\n"), Some(load));
-        assert_eq!(parse_load("0.02 0.21\n"), None);
+        let found = parse_load("0.02 0.21 12.50 2/84 6872\n");
+        assert_eq!((found.average, found.threads), (Some(load), Some(84)));
+        assert_eq!(parse_load("0.02 0.21\n").average, None);
     }
 
     #[test]

@@ -13,25 +13,53 @@ pub(super) fn parse(text: &str) -> Option<Vec<Device>> {
 fn device(line: &str) -> Option<Device> {
     let mut words = line.split_ascii_whitespace().skip(2);
     let device = words.next()?.to_owned();
-    let mut numbers = [0; 10];
-    let mut count = 0;
-    for (number, word) in numbers.iter_mut().zip(words) {
-        *number = word.parse().ok()?;
-        count += 1;
-    }
-    match (count, numbers) {
+    let numbers: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+    match numbers[..] {
         // Partitions before 2.6.25: reads, sectors, writes, sectors.
-        (4, [reads, read, writes, written, ..]) => {
-            Some(counters(device, (reads, read), (writes, written)))
-        }
-        (10, [reads, _, read, read_ms, writes, _, written, write_ms, _, io_ms]) => Some(Device {
-            read_time: Some(Ticks(read_ms)),
-            write_time: Some(Ticks(write_ms)),
-            io_time: Some(Ticks(io_ms)),
-            ..counters(device, (reads, read), (writes, written))
-        }),
+        [reads, read, writes, written] => Some(counters(device, (reads, read), (writes, written))),
+        [
+            reads,
+            reads_merged,
+            read,
+            read_ms,
+            writes,
+            writes_merged,
+            written,
+            write_ms,
+            in_flight,
+            io_ms,
+            weighted_ms,
+            ref later @ ..,
+        ] => Some(with_later_columns(
+            Device {
+                reads_merged: Some(reads_merged),
+                writes_merged: Some(writes_merged),
+                read_time: Some(Ticks(read_ms)),
+                write_time: Some(Ticks(write_ms)),
+                in_flight: Some(in_flight),
+                io_time: Some(Ticks(io_ms)),
+                weighted_io_time: Some(Ticks(weighted_ms)),
+                ..counters(device, (reads, read), (writes, written))
+            },
+            later,
+        )),
         _ => None,
     }
+}
+
+/// Discards came with 4.18, flushes with 5.5.
+fn with_later_columns(mut device: Device, columns: &[u64]) -> Device {
+    if let [discards, merged, sectors, ms, flushes @ ..] = columns {
+        device.discards = Some(*discards);
+        device.discards_merged = Some(*merged);
+        device.discard_bytes = Some(sectors.saturating_mul(SECTOR_BYTES));
+        device.discard_time = Some(Ticks(*ms));
+        if let [flushes, ms, ..] = flushes {
+            device.flushes = Some(*flushes);
+            device.flush_time = Some(Ticks(*ms));
+        }
+    }
+    device
 }
 
 /// Operations and sectors of both directions.
@@ -67,6 +95,12 @@ mod tests {
         assert_eq!(devices[0].read_time, Some(Ticks(15219)));
         assert_eq!(devices[0].write_time, Some(Ticks(21046)));
         assert_eq!(devices[0].io_time, Some(Ticks(7652)));
+        assert_eq!(devices[0].weighted_io_time, Some(Ticks(36611)));
+        assert_eq!((devices[0].discards, devices[0].discards_merged), (Some(3943), Some(45)));
+        assert_eq!(devices[0].discard_bytes, Some(148_824 * 512));
+        assert_eq!((devices[0].flushes, devices[0].flush_time), (Some(42), Some(Ticks(1))));
+        assert_eq!((devices[1].discards, devices[1].in_flight), (None, Some(0)));
+        assert_eq!((devices[2].discards, devices[2].flushes), (Some(0), None));
         assert_eq!(devices[2].writes, Some(9));
         assert_eq!(devices[2].reads_per_second, None);
     }

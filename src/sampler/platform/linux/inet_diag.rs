@@ -72,7 +72,7 @@ impl InetDiag {
                 Some(End::NotYet) => {}
                 Some(End::Done) => break,
                 Some(End::Refused(error)) => return Err(SampleError::read(WHAT, error)),
-                None => return Err(SampleError::Malformed { what: WHAT }),
+                None => return Err(SampleError::Malformed { what: WHAT.into() }),
             }
         }
         // Only a socket whose answer was read to the end can be asked again.
@@ -93,7 +93,7 @@ impl InetDiag {
             match messages(receive(&socket, &mut self.buffer)?, |socket| answer = Some(socket)) {
                 Some(End::NotYet) => {}
                 Some(End::Refused(_)) => all_there = false,
-                Some(End::Done) | None => return Err(SampleError::Malformed { what: WHAT }),
+                Some(End::Done) | None => return Err(SampleError::Malformed { what: WHAT.into() }),
             }
             if let Some(answer) = answer {
                 known.state = answer.state;

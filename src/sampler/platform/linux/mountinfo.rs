@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
+use super::names;
 use crate::{sample::Mode, sampler::disk::Mount};
 
 /// The mounts in the file's order; a line that isn't one is skipped.
@@ -42,33 +43,22 @@ fn mode(options: &str) -> Mode {
 }
 
 /// A name for people and for the system. The kernel writes white space and the backslash as
-/// `\040`; our reader writes bytes that aren't UTF-8 as `\xff`, which people may see like that.
+/// `\040`, so a `\x` can only come from [`names::escape`].
 fn unescape(field: &str) -> (String, PathBuf) {
-    let (mut text, mut raw) = (Vec::new(), Vec::new());
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = if let Some((byte, tail)) = escaped(rest, b"\\", 3, 8) {
-            text.push(byte);
-            raw.push(byte);
-            tail
-        } else if let Some((byte, tail)) = escaped(rest, b"\\x", 2, 16) {
-            text.extend_from_slice(&rest[..rest.len() - tail.len()]);
-            raw.push(byte);
-            tail
-        } else {
-            text.push(*first);
-            raw.push(*first);
-            tail
-        };
+    let mut raw = Vec::new();
+    for (at, piece) in field.split('\\').enumerate() {
+        let octal = piece.get(..3).filter(|_| at > 0);
+        let byte = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match byte {
+            Some(byte) => {
+                raw.push(byte);
+                raw.extend(&piece.as_bytes()[3..]);
+            }
+            None if at > 0 => raw.extend(names::unescape(&format!("\\{piece}"))),
+            None => raw.extend(piece.as_bytes()),
+        }
     }
-    (String::from_utf8_lossy(&text).into_owned(), OsString::from_vec(raw).into())
-}
-
-/// The byte that `text` begins with in that notation, and what follows it.
-fn escaped<'a>(text: &'a [u8], mark: &[u8], digits: usize, radix: u32) -> Option<(u8, &'a [u8])> {
-    let (digits, tail) = text.strip_prefix(mark)?.split_at_checked(digits)?;
-    let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
-    Some((byte, tail))
+    (names::escape(&raw).into_owned(), OsString::from_vec(raw).into())
 }
 
 #[cfg(test)]
@@ -103,7 +93,7 @@ mod tests {
     #[test]
     fn white_space_in_a_mountpoint_is_unescaped() {
         let mount = one("41 1 8:2 / /mnt/my\\040disk\\134x rw - ext4 /dev/disk/a\\040b rw\n");
-        assert_eq!(mount.mountpoint, "/mnt/my disk\\x");
+        assert_eq!(mount.mountpoint, "/mnt/my disk\\x5cx");
         assert_eq!(mount.path, PathBuf::from("/mnt/my disk\\x"));
         assert_eq!(mount.device, "/dev/disk/a b");
     }
@@ -135,6 +125,6 @@ mod tests {
         assert_eq!(one("25 24 0:23 / /dev/shm rw - tmpfs  rw,size=1k\n").device, "");
         assert_eq!(parse("\nnonsense\n1 2 3 - \n"), []);
         assert_eq!(one("1 1 8:1 / /a\\04 rw - ext4 /dev/sda rw\n").mountpoint, "/a\\04");
-        assert_eq!(one("1 1 8:1 / /a\\x rw - ext4 /dev/sda rw\n").mountpoint, "/a\\x");
+        assert_eq!(one("1 1 8:1 / /a\\x rw - ext4 /dev/sda rw\n").mountpoint, "/a\\x5cx");
     }
 }

@@ -1,9 +1,10 @@
 //! A file of `/proc` that is read again and again through one descriptor.
 
-use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt};
+use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt, path::PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::names;
 use crate::sampler::SampleError;
 
 const FIRST_BUFFER: usize = 16 * 1024;
@@ -13,31 +14,31 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Opens the file at the first reading and holds it; opens it anew after an error.
 #[derive(Debug)]
 pub(super) struct ProcFile {
-    path: &'static str,
+    path: PathBuf,
     file: Option<File>,
     buffer: Vec<u8>,
 }
 
 impl ProcFile {
     /// Touches nothing yet.
-    pub(super) const fn new(path: &'static str) -> Self {
-        Self { path, file: None, buffer: Vec::new() }
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), file: None, buffer: Vec::new() }
     }
 
-    /// The whole text as it is now. Bytes that aren't UTF-8 appear as `\xNN`.
+    /// The whole text as it is now, with stray bytes as [`names::escape`] spells them.
     pub(super) fn read(&mut self) -> Result<Cow<'_, str>, SampleError> {
         match self.fill() {
-            Ok(length) => Ok(legible(&self.buffer[..length])),
+            Ok(length) => Ok(names::escape(&self.buffer[..length])),
             Err(error) => {
                 self.file = None;
-                Err(SampleError::read(self.path, error))
+                Err(SampleError::read(self.path.display().to_string(), error))
             }
         }
     }
 
     /// Like [`read`](Self::read); a file that this kernel doesn't have is empty.
     pub(super) fn read_if_there(&mut self) -> Result<Cow<'_, str>, SampleError> {
-        if self.file.is_none() && !std::path::Path::new(self.path).exists() {
+        if self.file.is_none() && !self.path.exists() {
             return Ok(Cow::Borrowed(""));
         }
         self.read()
@@ -54,13 +55,13 @@ impl ProcFile {
 
     /// The error for a text that makes no sense.
     pub(super) fn malformed(&self) -> SampleError {
-        SampleError::Malformed { what: self.path }
+        SampleError::Malformed { what: self.path.display().to_string().into() }
     }
 
     fn fill(&mut self) -> io::Result<usize> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => File::open(self.path)?,
+            None => File::open(&self.path)?,
         };
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_BUFFER, 0);
@@ -90,19 +91,6 @@ fn read_all(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
     }
 }
 
-/// The text with each stray byte spelt out, so that two odd names stay two names.
-fn legible(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Cow::Borrowed(text);
-    }
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    Cow::Owned(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,12 +102,6 @@ mod tests {
         let first = fields(&file.read().unwrap());
         assert!(first > 20);
         assert_eq!(fields(&file.read().unwrap()), first);
-    }
-
-    #[test]
-    fn names_that_differ_in_a_stray_byte_stay_different() {
-        assert_eq!(legible(b"a\xffb"), "a\\xffb");
-        assert_ne!(legible(b"\xfe"), legible(b"\xff"));
     }
 
     #[test]

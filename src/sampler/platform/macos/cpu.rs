@@ -3,8 +3,13 @@
 use std::{io, ptr};
 
 use crate::{
-    sample::{CpuTime, CpuTimes, LoadAverage, Ticks},
-    sampler::{SampleError, cpu::CpuReading, rate::narrow},
+    sample::{CpuTime, CpuTimes, LoadAverage, Pressure, Ticks},
+    sampler::{
+        SampleError,
+        cpu::{CpuReading, Load, Scheduling},
+        rate::narrow,
+        root::HostRoot,
+    },
 };
 
 const WHAT: &str = "host_processor_info";
@@ -19,7 +24,7 @@ pub(in crate::sampler) struct CpuSource {
 impl CpuSource {
     /// Takes the host's port once: each taking counts as one more reference.
     #[expect(deprecated, reason = "libc points to the crate mach2, which has the same call")]
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         // SAFETY: takes nothing and gives a port name.
         Self { host: unsafe { libc::mach_host_self() } }
     }
@@ -30,19 +35,29 @@ impl CpuSource {
         let each = ticks.chunks_exact(STATES).map(times);
         let cpus: Vec<_> = (0..).zip(each).collect();
         if cpus.is_empty() {
-            return Err(SampleError::Malformed { what: WHAT });
+            return Err(SampleError::Malformed { what: WHAT.into() });
         }
-        Ok(CpuReading { total: total(&cpus), cpus })
+        Ok(CpuReading { total: total(&cpus), cpus, scheduling: Scheduling::default() })
     }
 
     /// `getloadavg`, through sysinfo.
-    pub(in crate::sampler) fn load_average(&mut self) -> Option<LoadAverage> {
-        let load = sysinfo::System::load_average().ok()?;
-        Some(LoadAverage {
+    pub(in crate::sampler) fn load(&mut self) -> Load {
+        let average = sysinfo::System::load_average().ok().map(|load| LoadAverage {
             one: narrow(load.one),
             five: narrow(load.five),
             fifteen: narrow(load.fifteen),
-        })
+        });
+        Load { average, threads: None }
+    }
+
+    /// This system doesn't count that.
+    pub(in crate::sampler) fn pressure(&mut self) -> Option<Pressure> {
+        None
+    }
+
+    /// This system has no containers of its own.
+    pub(in crate::sampler) fn limit(&mut self) -> Option<f32> {
+        None
     }
 
     #[expect(deprecated, reason = "libc points to the crate mach2, which has the same call")]

@@ -5,15 +5,17 @@ use std::{
     ffi::{CStr, OsStr, c_char},
     io,
     os::unix::ffi::OsStrExt,
+    path::Path,
     ptr,
 };
 
 use super::io_registry;
 use crate::{
-    sample::{Device, Mode},
+    sample::{Device, Mode, Pressure},
     sampler::{
         SampleError,
         disk::{Mount, Usage},
+        root::HostRoot,
     },
 };
 
@@ -22,7 +24,7 @@ pub(in crate::sampler) struct DiskSource;
 
 impl DiskSource {
     /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         Self
     }
 
@@ -34,22 +36,31 @@ impl DiskSource {
         Ok(Some(mounts.iter().map(mount).collect()))
     }
 
-    /// Asks the file system that is mounted there; waits for a dead server for ever.
-    pub(in crate::sampler) fn usage(&mut self, of: &Mount) -> io::Result<Usage> {
-        let stat = rustix::fs::statfs(&of.path)?;
-        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_bsize.into());
-        Ok(Usage {
-            total: bytes(stat.f_blocks),
-            free: bytes(stat.f_bfree),
-            available: bytes(stat.f_bavail),
-            inodes: (stat.f_files > 0).then_some((stat.f_files, stat.f_ffree)),
-        })
+    /// The list is read at each reading.
+    pub(in crate::sampler) fn mounts_are_stale(&mut self) {}
+
+    /// This system doesn't count that.
+    pub(in crate::sampler) fn pressure(&mut self) -> Option<Pressure> {
+        None
     }
 
     /// Whole disks; see [`io_registry`].
     pub(in crate::sampler) fn devices(&mut self) -> Result<Vec<Device>, SampleError> {
         io_registry::devices().map_err(|error| SampleError::read("the I/O Registry", error))
     }
+}
+
+/// Asks the file system that is mounted there; waits for a dead server for ever.
+pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
+    let stat = rustix::fs::statfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_bsize.into());
+    Ok(Usage {
+        total: bytes(stat.f_blocks),
+        free: bytes(stat.f_bfree),
+        available: bytes(stat.f_bavail),
+        inodes: (stat.f_files > 0).then_some((stat.f_files, stat.f_ffree)),
+        read_only: None,
+    })
 }
 
 fn getfsstat() -> io::Result<Vec<libc::statfs>> {

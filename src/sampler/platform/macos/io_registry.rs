@@ -11,7 +11,7 @@ use objc2_io_kit::{
     kIOServicePlane,
 };
 
-use crate::sample::{Device, IoTime, Ticks};
+use crate::sample::{Device, DeviceKind, IoTime, Ticks};
 
 /// The default port of the registry.
 const MAIN_PORT: u32 = 0;
@@ -72,6 +72,7 @@ fn device(driver: &Object) -> Option<Device> {
         |name| -> Option<IoTime> { count(name).map(|nanoseconds| Ticks(nanoseconds / 1_000_000)) };
     Some(Device {
         device: name.downcast::<CFString>().ok()?.to_string(),
+        kind: Some(DeviceKind::Disk),
         reads: count("Operations (Read)"),
         writes: count("Operations (Write)"),
         read_bytes: count("Bytes (Read)"),

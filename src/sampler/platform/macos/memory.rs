@@ -3,7 +3,10 @@
 use std::io;
 
 use super::super::sysinfo_memory::SysinfoMemory;
-use crate::{sample::Memory, sampler::SampleError};
+use crate::{
+    sample::Memory,
+    sampler::{SampleError, root::HostRoot},
+};
 
 /// Reads Mach's statistics of memory.
 pub(in crate::sampler) struct MemorySource {
@@ -14,7 +17,7 @@ pub(in crate::sampler) struct MemorySource {
 impl MemorySource {
     /// Takes the host's port once: each taking counts as one more reference.
     #[expect(deprecated, reason = "libc points to the crate mach2, which has the same call")]
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         // SAFETY: takes nothing and gives a port name.
         Self { host: unsafe { libc::mach_host_self() }, basis: SysinfoMemory::default() }
     }

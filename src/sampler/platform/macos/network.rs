@@ -7,8 +7,8 @@ use sysinfo::Networks;
 
 use super::pcblist;
 use crate::{
-    sample::{Interface, TcpStates, Traffic},
-    sampler::SampleError,
+    sample::{Conntrack, Interface, TcpStates, TcpTraffic, Traffic, UdpTraffic},
+    sampler::{SampleError, root::HostRoot},
 };
 
 /// Reads interfaces and sockets.
@@ -18,7 +18,7 @@ pub(in crate::sampler) struct NetworkSource {
 
 impl NetworkSource {
     /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         Self { networks: None }
     }
 
@@ -49,6 +49,7 @@ impl NetworkSource {
                 data.total_packets_transmitted(),
                 data.total_errors_on_transmitted(),
             ),
+            ..Interface::default()
         };
         let mut interfaces: Vec<_> = networks.iter().map(interface).collect();
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
@@ -56,18 +57,33 @@ impl NetworkSource {
         Ok(interfaces)
     }
 
+    /// Traffic is all that is read of them here.
+    pub(in crate::sampler) fn describe(&mut self, _: &mut [Interface]) {}
+
+    /// Not read on this system.
+    pub(in crate::sampler) fn protocols(&mut self) -> (Option<TcpTraffic>, Option<UdpTraffic>) {
+        (None, None)
+    }
+
+    /// This system has no such table.
+    pub(in crate::sampler) fn conntrack(&mut self) -> Option<Conntrack> {
+        None
+    }
+
     /// TCP sockets by state; `net.inet.tcp.pcblist_n`.
     pub(in crate::sampler) fn tcp_states(&mut self) -> Result<TcpStates, SampleError> {
         let list = sysctl(c"net.inet.tcp.pcblist_n");
         let list = list.map_err(|error| SampleError::read("net.inet.tcp.pcblist_n", error))?;
-        pcblist::tcp_states(&list).ok_or(SampleError::Malformed { what: "net.inet.tcp.pcblist_n" })
+        pcblist::tcp_states(&list)
+            .ok_or(SampleError::Malformed { what: "net.inet.tcp.pcblist_n".into() })
     }
 
     /// Open UDP sockets; `net.inet.udp.pcblist_n`.
     pub(in crate::sampler) fn udp_sockets(&mut self) -> Result<u64, SampleError> {
         let list = sysctl(c"net.inet.udp.pcblist_n");
         let list = list.map_err(|error| SampleError::read("net.inet.udp.pcblist_n", error))?;
-        pcblist::sockets(&list).ok_or(SampleError::Malformed { what: "net.inet.udp.pcblist_n" })
+        pcblist::sockets(&list)
+            .ok_or(SampleError::Malformed { what: "net.inet.udp.pcblist_n".into() })
     }
 }
 

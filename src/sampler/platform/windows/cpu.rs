@@ -17,8 +17,12 @@ use windows_sys::{
 };
 
 use crate::{
-    sample::{CpuTime, CpuTimes, LoadAverage, Ticks},
-    sampler::{SampleError, cpu::CpuReading},
+    sample::{CpuTime, CpuTimes, Pressure, Ticks},
+    sampler::{
+        SampleError,
+        cpu::{CpuReading, Load, Scheduling},
+        root::HostRoot,
+    },
 };
 
 /// The kernel counts in 100 ns.
@@ -29,7 +33,7 @@ pub(in crate::sampler) struct CpuSource;
 
 impl CpuSource {
     /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         Self
     }
 
@@ -43,13 +47,24 @@ impl CpuSource {
         } else {
             system_times().map_err(|error| SampleError::read("GetSystemTimes", error))?
         };
-        Ok(CpuReading { total, cpus: (0..).zip(processors.iter().map(times)).collect() })
+        let cpus = (0..).zip(processors.iter().map(times)).collect();
+        Ok(CpuReading { total, cpus, scheduling: Scheduling::default() })
     }
 }
 
 impl CpuSource {
-    /// This system has none.
-    pub(in crate::sampler) fn load_average(&mut self) -> Option<LoadAverage> {
+    /// This system has no load average.
+    pub(in crate::sampler) fn load(&mut self) -> Load {
+        Load::default()
+    }
+
+    /// This system doesn't count that.
+    pub(in crate::sampler) fn pressure(&mut self) -> Option<Pressure> {
+        None
+    }
+
+    /// Not read on this system.
+    pub(in crate::sampler) fn limit(&mut self) -> Option<f32> {
         None
     }
 }

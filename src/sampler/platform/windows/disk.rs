@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::windows::{ffi::OsStrExt, fs::OpenOptionsExt, io::AsRawHandle},
+    path::Path,
     ptr,
 };
 
@@ -18,10 +19,11 @@ use windows_sys::Win32::{
 };
 
 use crate::{
-    sample::{Device, IoTime, Mode, Ticks},
+    sample::{Device, DeviceKind, IoTime, Mode, Pressure, Ticks},
     sampler::{
         SampleError,
         disk::{Mount, Usage},
+        root::HostRoot,
     },
 };
 
@@ -35,7 +37,7 @@ pub(in crate::sampler) struct DiskSource {
 
 impl DiskSource {
     /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         Self { volumes: None }
     }
 
@@ -56,25 +58,33 @@ impl DiskSource {
         Ok(Some(mounts))
     }
 
-    /// `GetDiskFreeSpaceExW`: sizes under the user's quota, if there is one.
-    pub(in crate::sampler) fn usage(&mut self, of: &Mount) -> io::Result<Usage> {
-        let path: Vec<u16> = of.path.as_os_str().encode_wide().chain([0]).collect();
-        let (mut available, mut total, mut free) = (0, 0, 0);
-        // SAFETY: the path ends with a zero; the three results are ours.
-        let done = unsafe {
-            GetDiskFreeSpaceExW(path.as_ptr(), &raw mut available, &raw mut total, &raw mut free)
-        };
-        if done == 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // With a quota, the free space is that of the volume but the total that of the user.
-        Ok(Usage { total, free: free.min(total), available, inodes: None })
+    /// The list is read at each reading.
+    pub(in crate::sampler) fn mounts_are_stale(&mut self) {}
+
+    /// This system doesn't count that.
+    pub(in crate::sampler) fn pressure(&mut self) -> Option<Pressure> {
+        None
     }
 
     /// Physical drives that are there and count.
     pub(in crate::sampler) fn devices(&mut self) -> Result<Vec<Device>, SampleError> {
         Ok((0..DRIVES).filter_map(|number| device(number).ok()).collect())
     }
+}
+
+/// `GetDiskFreeSpaceExW`: sizes under the user's quota, if there is one.
+pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
+    let name: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+    let (mut available, mut total, mut free) = (0, 0, 0);
+    // SAFETY: the path ends with a zero; the three results are ours.
+    let done = unsafe {
+        GetDiskFreeSpaceExW(name.as_ptr(), &raw mut available, &raw mut total, &raw mut free)
+    };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // With a quota, the free space is that of the volume but the total that of the user.
+    Ok(Usage { total, free: free.min(total), available, inodes: None, read_only: None })
 }
 
 fn mount(volume: &Disk) -> Mount {
@@ -104,6 +114,7 @@ fn device(number: u32) -> io::Result<Device> {
     let time = |spent: i64| -> Option<IoTime> { count(spent).map(|spent| Ticks(spent / 10_000)) };
     Ok(Device {
         device,
+        kind: Some(DeviceKind::Disk),
         reads: Some(performance.ReadCount.into()),
         writes: Some(performance.WriteCount.into()),
         read_bytes: count(performance.BytesRead),

@@ -5,7 +5,10 @@ use std::io;
 use windows_sys::Win32::System::ProcessStatus::{K32GetPerformanceInfo, PERFORMANCE_INFORMATION};
 
 use super::super::sysinfo_memory::SysinfoMemory;
-use crate::{sample::Memory, sampler::SampleError};
+use crate::{
+    sample::Memory,
+    sampler::{SampleError, root::HostRoot},
+};
 
 /// Reads memory and swap.
 pub(in crate::sampler) struct MemorySource {
@@ -14,7 +17,7 @@ pub(in crate::sampler) struct MemorySource {
 
 impl MemorySource {
     /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         Self { basis: SysinfoMemory::default() }
     }
 

@@ -14,8 +14,8 @@ use windows_sys::Win32::{
 
 use super::tcp_table::{self, Family};
 use crate::{
-    sample::{Interface, TcpStates, Traffic},
-    sampler::SampleError,
+    sample::{Conntrack, Interface, TcpStates, TcpTraffic, Traffic, UdpTraffic},
+    sampler::{SampleError, root::HostRoot},
 };
 
 /// The second bit of `InterfaceAndOperStatusFlags`: a filter that repeats the counts of the
@@ -29,7 +29,7 @@ pub(in crate::sampler) struct NetworkSource {
 
 impl NetworkSource {
     /// Touches nothing yet.
-    pub(in crate::sampler) fn new() -> Self {
+    pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
         Self { table: vec![0; 1024] }
     }
 
@@ -47,6 +47,19 @@ impl NetworkSource {
             FreeMibTable(table.cast());
             Ok(interfaces)
         }
+    }
+
+    /// Traffic is all that is read of them here.
+    pub(in crate::sampler) fn describe(&mut self, _: &mut [Interface]) {}
+
+    /// Not read on this system.
+    pub(in crate::sampler) fn protocols(&mut self) -> (Option<TcpTraffic>, Option<UdpTraffic>) {
+        (None, None)
+    }
+
+    /// This system has no such table.
+    pub(in crate::sampler) fn conntrack(&mut self) -> Option<Conntrack> {
+        None
     }
 
     /// TCP sockets by state.
@@ -121,5 +134,6 @@ fn interface(row: &MIB_IF_ROW2) -> Interface {
             dropped: Some(row.OutDiscards),
             ..Traffic::default()
         },
+        ..Interface::default()
     }
 }

@@ -1,0 +1,130 @@
+//! What an interface is and how it does, from `/sys/class/net`: what changes by the second through
+//! files that stay open, what hardly ever changes once a while.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
+
+use super::{attribute::Attribute, names};
+use crate::{
+    sample::{Interface, InterfaceKind},
+    sampler::root::HostRoot,
+};
+
+/// Files of so many interfaces stay open; those of more are opened for each reading.
+const MOST_OPEN: usize = 32;
+/// After so many readings, what hardly ever changes is read again.
+const MAX_UNREAD: u32 = 60;
+/// ARPHRD_LOOPBACK (include/uapi/linux/if_arp.h).
+const LOOPBACK: &str = "772";
+/// Bytes a second of one megabit a second.
+const MEGABIT: u64 = 125_000;
+
+/// Describes interfaces.
+pub(super) struct Links {
+    directory: PathBuf,
+    known: BTreeMap<String, Link>,
+}
+
+/// One interface.
+struct Link {
+    state: Attribute,
+    carrier: Attribute,
+    carrier_changes: Attribute,
+    mtu: Attribute,
+    still_good: u32,
+    described: Interface,
+}
+
+impl Links {
+    /// Touches nothing yet.
+    pub(super) fn new(root: &HostRoot) -> Self {
+        Self { directory: root.sys("class/net"), known: BTreeMap::new() }
+    }
+
+    /// Fills in all but the traffic.
+    pub(super) fn describe(&mut self, interfaces: &mut [Interface]) {
+        let mut known = BTreeMap::new();
+        for interface in interfaces {
+            let name = &interface.name;
+            let mut link = self.known.remove(name).unwrap_or_else(|| {
+                Link::new(&self.directory.join(OsString::from_vec(names::unescape(name))))
+            });
+            link.read(known.len() < MOST_OPEN, interface);
+            known.insert(interface.name.clone(), link);
+        }
+        // What is gone is forgotten: another interface may get its name.
+        self.known = known;
+    }
+}
+
+impl Link {
+    fn new(directory: &Path) -> Self {
+        let attribute = |name| Attribute::new(directory.join(name));
+        Self {
+            state: attribute("operstate"),
+            carrier: attribute("carrier"),
+            carrier_changes: attribute("carrier_changes"),
+            mtu: attribute("mtu"),
+            still_good: 0,
+            described: Interface::default(),
+        }
+    }
+
+    fn read(&mut self, keep_open: bool, to: &mut Interface) {
+        let changes = self.carrier_changes.number(keep_open);
+        // A carrier that comes may come with another speed; asking a driver for it may be slow.
+        if self.still_good == 0 || changes != self.described.carrier_changes {
+            self.described = described(self.mtu.path.parent().unwrap_or(&self.mtu.path));
+            self.still_good = MAX_UNREAD;
+        }
+        self.still_good -= 1;
+        self.described.carrier_changes = changes;
+        to.kind = self.described.kind;
+        to.master.clone_from(&self.described.master);
+        to.speed = self.described.speed;
+        to.carrier_changes = changes;
+        to.state = self.state.text(keep_open);
+        to.carrier = self.carrier.number(keep_open).map(|carrier| carrier > 0);
+        to.mtu = self.mtu.number(keep_open);
+    }
+}
+
+/// What hardly ever changes.
+fn described(directory: &Path) -> Interface {
+    let text = |name| fs::read_to_string(directory.join(name)).ok();
+    let master = fs::read_link(directory.join("master")).ok();
+    let master = master.and_then(|path| Some(path.file_name()?.to_owned()));
+    // -1 or its like where the driver doesn't know.
+    let megabits = text("speed").and_then(|speed| speed.trim().parse::<u32>().ok());
+    let speed = megabits.filter(|&megabits| megabits > 0 && megabits < u32::MAX);
+    Interface {
+        kind: kind(directory),
+        master: master.map(|name| names::escape(&name.into_vec()).into_owned()),
+        speed: speed.map(|megabits| u64::from(megabits) * MEGABIT),
+        ..Interface::default()
+    }
+}
+
+fn kind(directory: &Path) -> Option<InterfaceKind> {
+    let is_there = |name| directory.join(name).exists();
+    let hardware_type = fs::read_to_string(directory.join("type")).ok()?;
+    let events = || fs::read_to_string(directory.join("uevent")).unwrap_or_default();
+    Some(if hardware_type.trim() == LOOPBACK {
+        InterfaceKind::Loopback
+    } else if is_there("bonding") {
+        InterfaceKind::Bond
+    } else if is_there("bridge") {
+        InterfaceKind::Bridge
+    } else if is_there("device") {
+        InterfaceKind::Physical
+    } else if events().lines().any(|line| line == "DEVTYPE=vlan") {
+        InterfaceKind::Vlan
+    } else {
+        InterfaceKind::Virtual
+    })
+}
