@@ -29,6 +29,7 @@ mod live;
 mod lock;
 mod meta;
 mod owner;
+mod producer;
 mod reading;
 pub mod record;
 mod recovery;
@@ -47,6 +48,7 @@ pub use in_flight::InFlight;
 pub use inspector::{Amount, DeadLetter, Inspector, Page, Selection, Which, verify_closed};
 pub use lock::LockError;
 pub use owner::Owner;
+pub use producer::Producer;
 pub use verify::{Database, Part, Verdict};
 
 /// Where the queue lives and what bounds it.
@@ -289,7 +291,7 @@ pub fn open(
     let machine = machine_id.map(|id| Uuid::new_v5(&MACHINE_NAMESPACE, id.as_bytes()));
     let owner::Started { commands, ring, owner, stats, interrupted } =
         owner::start(options, machine, clock, patience)?;
-    let producer = Producer { ring, commands: commands.clone() };
+    let producer = Producer::new(ring, commands.clone());
     let consumer = Consumer { commands: commands.clone(), stats: stats.clone(), interrupted };
     let inspector = Inspector::new(commands, stats.clone());
     Ok(Queue { producer, consumer, inspector, stats, owner })
@@ -302,49 +304,6 @@ pub fn exists(directory: &std::path::Path) -> bool {
 }
 
 const MACHINE_NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2a0e_9d5b_4c37_8a41_52e3_b7d0_c9f4);
-
-/// Puts samples into the queue, and can do nothing else.
-#[derive(Clone)]
-pub struct Producer {
-    ring: Arc<ring::Ring>,
-    commands: owner::Commands,
-}
-
-impl Producer {
-    /// Hands the samples of one tick over, to be appended in one durable commit. It never waits for
-    /// the disk: while that hangs or refuses, samples wait in memory, about 2 MiB of them; beyond
-    /// that they are dropped as the overflow policy says, and counted.
-    pub fn offer(&self, samples: Vec<Sample>) {
-        drop(self.enqueue(samples));
-    }
-
-    /// Whether the queue has been stuck in a write for minutes and won't go on by itself: then only
-    /// a new process helps. What was confirmed is safe.
-    #[must_use]
-    pub fn is_stuck(&self) -> bool {
-        generation::is_stuck()
-    }
-
-    /// Hands the samples of one tick over, as [`Self::offer`] does, when it is called. The future
-    /// is ready when they are durable or were dropped, however long the disk takes.
-    ///
-    /// When it returns `Ok`, every sample that isn't counted as refused survives a `kill -9`, and
-    /// with [`Sync::Always`] a power cut. Cancel-safe: what was handed over stays so.
-    pub fn enqueue(
-        &self,
-        samples: Vec<Sample>,
-    ) -> impl Future<Output = Result<Enqueued, QueueError>> + Send + use<> {
-        let answer = self.ring.push(samples);
-        self.commands.wake();
-        async { answer.await.unwrap_or(Err(QueueError::Closed)) }
-    }
-}
-
-impl std::fmt::Debug for Producer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Producer").finish_non_exhaustive()
-    }
-}
 
 /// Reads the queue and removes what was delivered. There is one.
 #[derive(Debug)]
@@ -375,6 +334,12 @@ impl Consumer {
         max_bytes: u64,
     ) -> Result<Vec<Entry>, QueueError> {
         self.commands.ask(|reply| owner::Command::Peek { max_samples, max_bytes, reply }).await
+    }
+
+    /// The first entry behind `seq`, in whatever part of the queue: [`Self::peek`] ends where a part
+    /// does. It can't be settled before it is peeked. Removes nothing; cancel-safe.
+    pub async fn behind(&mut self, seq: u64) -> Result<Option<Entry>, QueueError> {
+        Inspector::new(self.commands.clone(), self.stats.clone()).first_from(seq + 1).await
     }
 
     /// Removes exactly those of `entries` that were peeked last and weren't dropped since, counted

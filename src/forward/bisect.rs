@@ -151,7 +151,14 @@ impl<T: Transport> Forwarder<T> {
     async fn queued_of(&mut self, trial: &Trial) -> Result<Vec<Entry>, QueueError> {
         let has_room = trial.open() < self.options.limits.max_samples.max(2);
         let more = usize::from(trial.wants_more() && has_room);
-        self.consumer.peek(trial.open() + more, u64::MAX).await
+        let wanted = trial.open() + more;
+        let mut queued = self.consumer.peek(wanted, u64::MAX).await?;
+        if let Some(last) = queued.last().filter(|_| queued.len() < wanted) {
+            // What the trial is about may be the last of its part of the queue.
+            let behind = self.consumer.behind(last.seq).await?;
+            queued.extend(behind);
+        }
+        Ok(queued)
     }
 
     /// Sets aside what the server refused alone, each with its refusal.

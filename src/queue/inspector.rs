@@ -146,6 +146,19 @@ impl Inspector {
         self.ask(|reply| Request::Page { cursor, reply }).await
     }
 
+    /// The first entry from the sequence number `from` on.
+    pub(super) async fn first_from(&self, from: u64) -> Result<Option<Entry>, QueueError> {
+        let mut next = Some(from);
+        while let Some(from) = next {
+            let page = self.page(from, 1).await?;
+            if let Some(entry) = page.entries.into_iter().next() {
+                return Ok(Some(entry));
+            }
+            next = page.next;
+        }
+        Ok(None)
+    }
+
     /// Examines the queue, part by part; `each` hears of every part. Changes nothing. A part that is
     /// begun or given up meanwhile may be left out. Cancel-safe.
     pub async fn verify(&self, mut each: impl FnMut(&Part)) -> Result<Verdict, QueueError> {

@@ -41,6 +41,7 @@ pub(super) fn generation_path(directory: &Path, first_seq: u64) -> PathBuf {
 /// Whether `directory` holds a queue.
 pub(super) fn exists(directory: &Path) -> bool {
     list(directory).is_ok_and(|generations| !generations.is_empty())
+        || mend::is_unfinished(directory)
 }
 
 /// Opens all that is in the queue's directory, which exists and is locked. `machine` is the hashed id

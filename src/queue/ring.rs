@@ -102,19 +102,18 @@ impl Ring {
         &self,
         samples: Vec<Sample>,
     ) -> oneshot::Receiver<Result<Enqueued, QueueError>> {
-        // As long as nothing waits, nothing needs to be weighed.
-        let waits = !self.lock().ticks.is_empty();
-        let bytes = if waits { samples.iter().map(record::weight).sum() } else { 0 };
         let (reply, answer) = oneshot::channel();
         let samples = samples.into();
-        let tick = Tick { samples, bytes, reply, done: Enqueued::default() };
+        let tick = Tick { samples, bytes: 0, reply, done: Enqueued::default() };
         let mut inner = self.lock();
         if inner.closed {
             tick.reply.send(Err(QueueError::Closed)).ok();
         } else {
-            inner.bytes += bytes;
             inner.ticks.push_back(tick);
-            inner.shed(self.overflow);
+            if inner.ticks.len() > 1 {
+                inner.weigh();
+                inner.shed(self.overflow);
+            }
         }
         answer
     }
@@ -149,6 +148,14 @@ impl Ring {
 }
 
 impl Inner {
+    /// Weighs what hasn't been weighed yet: a tick that waits alone isn't worth it.
+    fn weigh(&mut self) {
+        for tick in self.ticks.iter_mut().filter(|tick| tick.bytes == 0) {
+            tick.bytes = tick.samples.iter().map(record::weight).sum();
+            self.bytes += tick.bytes;
+        }
+    }
+
     /// Drops ticks until the rest fits. The last one stays even if it is larger than the bound.
     fn shed(&mut self, overflow: Overflow) {
         while self.bytes > MAX_BYTES && self.ticks.len() > 1 {
@@ -190,7 +197,7 @@ mod tests {
         for (overflow, first) in [(Overflow::DropOldest, 2), (Overflow::DropNewest, 1)] {
             let ring = Ring::new(overflow);
             let mut answers: Vec<_> =
-                (1..=3).map(|samples| ring.push(tick(samples, 1_200_000 / samples))).collect();
+                (1..=3).map(|samples| ring.push(tick(samples, 1_000_000 / samples))).collect();
             let gone = if first == 1 { 2 } else { 0 };
             let told = answers.remove(gone).try_recv().unwrap().unwrap();
             assert_eq!(told.refused, gone as u64 + 1);

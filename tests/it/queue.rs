@@ -224,3 +224,24 @@ async fn below_the_floor_of_free_space_the_oldest_give_way_and_the_newest_stays(
     assert_eq!(left, expected);
     assert_balanced(&queue);
 }
+
+#[tokio::test]
+async fn entry_behind_the_end_of_a_part_is_found_and_not_settled_unpeeked() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(Options { max_bytes: 20_000_000, ..options(home.path()) });
+    for tick in (0..1500).step_by(10) {
+        put(&queue, tick..tick + 10, 900).await;
+    }
+    let mut last = 0;
+    // The parts end somewhere; each of their last entries has a next one.
+    for _ in 0..1499 {
+        let behind = queue.consumer.behind(last).await.unwrap().unwrap();
+        assert_eq!(behind.seq, last + 1);
+        last = behind.seq;
+    }
+    assert_eq!(queue.consumer.behind(1500).await.unwrap(), None);
+    queue.consumer.peek(1, 1 << 20).await.unwrap();
+    let other = queue.consumer.behind(1400).await.unwrap().unwrap();
+    assert_eq!(queue.consumer.acknowledge(&[other]).await.unwrap(), 0);
+    assert_eq!(queue.stats.borrow().queue.samples, 1500);
+}

@@ -148,6 +148,14 @@ pub(super) fn finish_mending(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a generation was mended whole and isn't in its place yet.
+pub(super) fn is_unfinished(directory: &Path) -> bool {
+    let is_mended = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(MENDED))
+    };
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.any(is_mended))
+}
+
 /// Removes what is kept of a damage; `false` when nothing is.
 pub(in crate::queue) fn forget_quarantine(directory: &Path) -> io::Result<bool> {
     match fs::remove_dir_all(directory.join(QUARANTINE)) {

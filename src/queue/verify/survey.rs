@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::queue::{Ledger, files, live::UNBORN, recovery, tail::Tail};
 
 /// Files of the queue that aren't parts of it.
-const KNOWN: [&str; 7] =
-    ["ballast", "control.sock", "dead-letters", "format", "lock", "lock.pid", "tail"];
+const KNOWN: [&str; 8] =
+    ["ballast", "control.sock", "dead-letters", "format", "in-flight", "lock", "lock.pid", "tail"];
 
 /// What was found around the parts.
 #[derive(Debug, Clone, Default)]
