@@ -54,11 +54,6 @@ impl Board {
         });
     }
 
-    /// The forwarder ends.
-    pub(super) fn stopped(&self) {
-        self.enter(State::Stopped, |status| status.next_attempt = None);
-    }
-
     fn enter(&self, state: State, change: impl FnOnce(&mut Status)) {
         self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -69,5 +64,12 @@ impl Board {
             }
             *status != before
         });
+    }
+}
+
+/// The forwarder ends, whichever way.
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.enter(State::Stopped, |status| status.next_attempt = None);
     }
 }
