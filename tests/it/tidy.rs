@@ -27,6 +27,7 @@ const LIBRARIES: &[Only] = &[
     Only { word: "rustls::", within: &["transport/", "config/endpoint.rs"] },
     Only { word: "anyhow::", within: &["cli.rs", "cli/"] },
     Only { word: "clap::", within: &["cli.rs", "cli/"] },
+    Only { word: "windows_service::", within: &["cli/service.rs"] },
     Only { word: "indicatif::", within: &["cli/"] },
     Only { word: "comfy_table::", within: &["cli/"] },
     Only {
