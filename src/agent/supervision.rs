@@ -144,3 +144,6 @@ async fn answer(question: &mut Option<Answer>) -> bool {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,72 @@ impl Tasks {
 async fn gone(stats: &mut watch::Receiver<Stats>) {
     while stats.changed().await.is_ok() {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        collect::Collector,
+        config::{Environment, parse},
+        encode::json::Json,
+        queue::{self, Owner, Queue},
+    };
+
+    /// Tasks around a queue of their own that do nothing, and what tells of its end.
+    fn tasks(home: &std::path::Path) -> (Tasks, Owner, watch::Receiver<Stats>) {
+        let text = format!("buffer: {{directory: '{}', min_free: 0}}", home.display());
+        let environment = Environment::new(|_| None);
+        let config = parse(&home.join("c.yaml"), text.as_bytes(), &environment).unwrap();
+        let Queue { consumer, stats, owner, .. } =
+            queue::open(config.queue, None, Arc::new(SystemClock), Duration::ZERO).unwrap();
+        let transport = HttpTransport::new(config.http).unwrap();
+        let encoder = Box::new(Json::new(config.forward.compression));
+        let (forwarder, _) = Forwarder::new(config.forward, consumer, encoder, transport);
+        let nothing = collect::Options { groups: Vec::new() };
+        let collector = Collector::new(&nothing, Vec::new(), Arc::default(), SystemClock);
+        let planned = collector.planned();
+        // Held back: it would end with the queue, too.
+        let forward = Task::spawn("forward", |mut stopped| async move {
+            stopped.wait_for(|stop| *stop).await.ok();
+            forwarder
+        });
+        let task = Task::spawn("collect", |stopped| collector.run(drop, stopped));
+        let control = Task::spawn("control", |_| std::future::pending());
+        let collect = Collecting { task, planned };
+        (Tasks { forward, collect, receive: None, control }, owner, stats)
+    }
+
+    #[tokio::test]
+    async fn panic_of_any_task_is_noticed_by_its_name_and_the_others_stop() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut tasks, _owner, mut stats) = tasks(home.path());
+        tasks.control = Task::spawn("control", |_| async { panic!("on purpose") });
+        assert_eq!(tasks.failed(&mut stats).await, "control");
+        tasks.receive = Some(Task::spawn("receive", |_| async { panic!("on purpose") }));
+        assert_eq!(tasks.failed(&mut stats).await, "receive");
+        assert_eq!(tasks.stopped().await, None);
+    }
+
+    #[tokio::test]
+    async fn panic_while_stopping_is_noticed_too() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut tasks, _owner, _stats) = tasks(home.path());
+        tasks.receive = Some(Task::spawn("receive", |mut stopped| async move {
+            stopped.wait_for(|stop| *stop).await.ok();
+            panic!("on purpose")
+        }));
+        assert_eq!(tasks.stopped().await, Some("receive"));
+    }
+
+    #[tokio::test]
+    async fn owner_that_ended_is_noticed_though_no_task_asks_it_anything() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut tasks, owner, mut stats) = tasks(home.path());
+        owner.close();
+        assert_eq!(tasks.failed(&mut stats).await, "queue");
+        assert_eq!(tasks.stopped().await, None);
+    }
+}

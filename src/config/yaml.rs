@@ -315,6 +315,7 @@ fn line(value: &serde_yaml::Value) -> String {
         serde_yaml::Value::Sequence(items) => {
             format!("[{}]", items.iter().map(line).collect::<Vec<_>>().join(", "))
         }
+        serde_yaml::Value::String(text) if !text.is_empty() => text.clone(),
         value => serde_yaml::to_string(value).unwrap_or_default().trim_end().to_owned(),
     }
 }

@@ -151,17 +151,22 @@ mod tests {
     fn manager_that_does_not_read_is_not_waited_for() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("notify");
-        let _reader = UnixDatagram::bind(&path).unwrap();
-        let path = path.to_str().unwrap();
-        let manager = manager(variables(&[("NOTIFY_SOCKET", path)])).unwrap();
-        // More than any queue of datagrams holds, or it would hang here.
-        let full = std::thread::spawn(move || {
-            (0..3).for_each(|_| {
-                let filler = UnixDatagram::unbound().unwrap();
-                filler.set_nonblocking(true).unwrap();
-                manager.tell(News::Alive);
-            })
-        });
-        full.join().unwrap();
+        let reader = UnixDatagram::bind(&path).unwrap();
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.set_nonblocking(true).unwrap();
+        while filler.send_to(b"X=1", &path).is_ok() {}
+        let name = path.to_str().unwrap();
+        let manager = manager(variables(&[("NOTIFY_SOCKET", name)])).unwrap();
+        // It would wait here for ever.
+        manager.tell(News::Alive);
+        let mut bytes = [0; 100];
+        assert_eq!(reader.recv(&mut bytes).unwrap(), 3);
+        manager.tell(News::Ready);
+        reader.set_nonblocking(true).unwrap();
+        let rest =
+            std::iter::from_fn(|| reader.recv(&mut bytes).ok().map(|read| bytes[..read].to_vec()));
+        let rest: Vec<_> = rest.collect();
+        assert_eq!(rest.last().unwrap(), b"READY=1\n");
+        assert!(!rest.contains(&b"WATCHDOG=1\n".to_vec()));
     }
 }
