@@ -34,7 +34,8 @@ mod tasks;
 
 pub use manager::{Manager, News};
 use reload::Source;
-use signals::{Asked, Signals};
+pub use signals::Asked;
+use signals::Signals;
 use supervision::{Sight, judge::Bounds};
 use tasks::{Collecting, Task, Tasks};
 
@@ -98,14 +99,14 @@ pub struct Start {
     pub log: telemetry::Threshold,
     /// Who started it as a service.
     pub manager: Option<Manager>,
-    /// Turns true for the stop, where that isn't a signal.
-    pub stop: Option<watch::Receiver<bool>>,
+    /// What is asked of it where that isn't a signal.
+    pub asked: Option<watch::Receiver<Option<Asked>>>,
 }
 
 /// Runs the agent until it is told to stop. When this returns, everything that was sampled is
 /// durable. SIGHUP has it read the configuration anew.
 pub async fn run(config: Config, mut start: Start) -> Result<(), AgentError> {
-    let mut signals = Signals::new(start.stop.take()).map_err(AgentError::Signals)?;
+    let mut signals = Signals::new(start.asked.take()).map_err(AgentError::Signals)?;
     let (mut agent, owner) = Agent::begin(config, start).await?;
     agent.tell(News::Ready);
     let failed = agent.serve(&mut signals).await;

@@ -36,10 +36,10 @@ impl Refused {
             Self::Config(error) => {
                 error.faults().iter().for_each(|fault| tracing::error!("{fault}"));
             }
-            Self::Transport(error) => match error.source() {
-                Some(source) => tracing::error!("{error}: {source}"),
-                None => tracing::error!("{error}"),
-            },
+            Self::Transport(error) => {
+                let source = error.source().map(|source| format!(": {source}"));
+                tracing::error!("{error}{}", source.unwrap_or_default());
+            }
             Self::Reading => tracing::error!("{self}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What tells the agent to stop or to read its configuration anew: SIGTERM, SIGINT and SIGHUP; on
-//! Windows Ctrl-C, the console's close and the system's shutdown, which has no signal for a reload.
-//! Everywhere also whoever started the agent within its own process, as a service does.
+//! Windows Ctrl-C, the console's close and the system's shutdown, which have no signal for a reload.
+//! Everywhere also whoever started the agent within its own process, as a service of Windows does.
 
 use std::io;
 
@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 /// What the agent is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
+    /// End.
     Stop,
     /// Read the configuration anew.
     Reload,
@@ -17,12 +18,12 @@ pub(super) enum Asked {
 /// See the module.
 pub(super) struct Signals {
     system: System,
-    service: Option<watch::Receiver<bool>>,
+    service: Option<watch::Receiver<Option<Asked>>>,
 }
 
 impl Signals {
-    /// From now on signals don't end the process. `service` turns true, once, for the stop.
-    pub(super) fn new(service: Option<watch::Receiver<bool>>) -> io::Result<Self> {
+    /// From now on signals don't end the process. `service` tells what else is asked.
+    pub(super) fn new(service: Option<watch::Receiver<Option<Asked>>>) -> io::Result<Self> {
         Ok(Self { system: System::new()?, service })
     }
 
@@ -30,10 +31,7 @@ impl Signals {
     pub(super) async fn next(&mut self) -> Asked {
         let (signal, asked) = tokio::select! {
             signal = self.system.next() => signal,
-            () = turned(&mut self.service) => {
-                self.service = None;
-                ("service stop", Asked::Stop)
-            }
+            asked = asked(&mut self.service) => ("service control", asked),
         };
         match asked {
             Asked::Stop => tracing::info!(signal, "asked to stop"),
@@ -48,11 +46,14 @@ impl Signals {
     }
 }
 
-async fn turned(service: &mut Option<watch::Receiver<bool>>) {
-    if let Some(service) = service
-        && service.wait_for(|stop| *stop).await.is_ok()
-    {
-        return;
+/// What the service asks next; never, if there is none.
+async fn asked(service: &mut Option<watch::Receiver<Option<Asked>>>) -> Asked {
+    if let Some(service) = service {
+        while service.changed().await.is_ok() {
+            if let Some(asked) = *service.borrow_and_update() {
+                return asked;
+            }
+        }
     }
     std::future::pending().await
 }

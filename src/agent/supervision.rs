@@ -64,19 +64,19 @@ async fn tell_status(
     }
 }
 
-fn line(stats: &Stats, status: &Status) -> String {
+fn line(stats: &Stats, doing: &Status) -> String {
     let queued = stats.queue.samples;
     let entries = format!("{queued} {} queued", if queued == 1 { "sample" } else { "samples" });
-    let reason = status.last_error.as_deref().unwrap_or("no reason given");
-    let doing = match status.state {
+    let reason = doing.last_error.as_deref().unwrap_or("no reason given");
+    let state = match doing.state {
         State::Idle | State::Sending => "delivering".to_owned(),
         State::BackingOff => format!("delivery fails, trying again: {reason}"),
         State::Held => format!("held, the server refuses us: {reason}"),
         State::Stopped => "delivery has stopped".to_owned(),
     };
     match &stats.storage.error {
-        None => format!("{doing}; {entries}"),
-        Some(error) => format!("{doing}; {entries}; the disk fails: {error}"),
+        None => format!("{state}; {entries}"),
+        Some(error) => format!("{state}; {entries}; the disk fails: {error}"),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         env_file: args.config.env_file.clone(),
         log: log.threshold(),
         manager: manager(),
-        stop: None,
+        asked: None,
     };
     run_until_stopped(config, start)
 }

@@ -1,5 +1,6 @@
 //! `collector service`, on Windows: the agent under the system's service control manager. A stop by
-//! the manager or the system's shutdown is what SIGTERM is elsewhere. Compiled, not yet run.
+//! the manager or the system's shutdown is what SIGTERM is elsewhere, a change of parameters what
+//! SIGHUP is. Compiled, not yet run.
 
 use std::{
     ffi::OsString,
@@ -23,14 +24,14 @@ use windows_service::{
 
 use super::{ConfigArgs, code, run};
 use crate::{
-    agent::{Manager, News, Start},
-    config, telemetry,
+    agent::{Asked, Manager, News, Start},
+    telemetry,
 };
 
 const NAME: &str = "collector";
 const KIND: ServiceType = ServiceType::OWN_PROCESS;
 /// How long the manager waits for a start or a stop before it takes it for hanging.
-const START_TIME: Duration = Duration::from_secs(300);
+const START_TIME: Duration = Duration::from_mins(5);
 const STOP_TIME: Duration = Duration::from_secs(20);
 /// The password-less account with the fewest rights that still may use the network.
 const ACCOUNT: &str = r"NT AUTHORITY\LocalService";
@@ -107,10 +108,18 @@ fn dispatch(args: ConfigArgs) -> anyhow::Result<()> {
 
 /// The service, on a thread of the system's.
 fn serve(_: Vec<OsString>) {
-    let (stop, stopped) = watch::channel(false);
+    let (ask, asked) = watch::channel(None);
     let control = move |control| match control {
         ServiceControl::Stop | ServiceControl::Shutdown => {
-            stop.send_replace(true);
+            ask.send_replace(Some(Asked::Stop));
+            ServiceControlHandlerResult::NoError
+        }
+        ServiceControl::ParamChange => {
+            ask.send_if_modified(|asked| {
+                let stops = *asked == Some(Asked::Stop);
+                *asked = Some(if stops { Asked::Stop } else { Asked::Reload });
+                !stops
+            });
             ServiceControlHandlerResult::NoError
         }
         ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
@@ -120,14 +129,14 @@ fn serve(_: Vec<OsString>) {
     let Ok(handle) = service_control_handler::register(NAME, control) else { return };
     let handle = Arc::new(handle);
     tell(&handle, ServiceState::StartPending, 0);
-    let done = ARGUMENTS.get().map_or(Ok(()), |args| serve_until(args, stopped, &handle));
+    let done = ARGUMENTS.get().map_or(Ok(()), |args| serve_until(args, asked, &handle));
     let code = done.as_ref().map_or_else(code, |()| 0);
     tell(&handle, ServiceState::Stopped, code);
 }
 
 fn serve_until(
     args: &ConfigArgs,
-    stop: watch::Receiver<bool>,
+    asked: watch::Receiver<Option<Asked>>,
     handle: &Arc<ServiceStatusHandle>,
 ) -> anyhow::Result<()> {
     enter_home(args)?;
@@ -151,7 +160,7 @@ fn serve_until(
         env_file: args.env_file.clone(),
         log: log.threshold(),
         manager: Some(manager),
-        stop: Some(stop),
+        asked: Some(asked),
     };
     let done = run::run_until_stopped(config, start);
     if let Err(error) = &done {
@@ -169,7 +178,8 @@ fn enter_home(args: &ConfigArgs) -> io::Result<()> {
 fn tell(handle: &ServiceStatusHandle, state: ServiceState, code: u8) {
     let (controls, wait_hint) = match state {
         ServiceState::Running => {
-            (ServiceControlAccept::STOP | ServiceControlAccept::SHUTDOWN, Duration::ZERO)
+            let stops = ServiceControlAccept::STOP | ServiceControlAccept::SHUTDOWN;
+            (stops | ServiceControlAccept::PARAM_CHANGE, Duration::ZERO)
         }
         ServiceState::StartPending => (ServiceControlAccept::empty(), START_TIME),
         ServiceState::StopPending => (ServiceControlAccept::empty(), STOP_TIME),

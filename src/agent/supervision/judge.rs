@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     const BOUNDS: Bounds =
-        Bounds { exchange: Duration::from_secs(30), linger: Duration::from_secs(300) };
+        Bounds { exchange: Duration::from_secs(30), linger: Duration::from_mins(5) };
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn status(state: State, next_attempt: Option<Duration>) -> Status {

@@ -109,13 +109,13 @@ fn owner_that_hangs_is_not_called_alive_and_one_that_goes_on_is() {
 #[test]
 fn status_line_names_what_a_person_has_to_know() {
     let mut stats = Stats::default();
-    let mut status = Status::new(State::Held, Timestamp::UNIX_EPOCH);
-    status.last_error = Some("401 Unauthorized".into());
+    let mut doing = Status::new(State::Held, Timestamp::UNIX_EPOCH);
+    doing.last_error = Some("401 Unauthorized".into());
     stats.queue.samples = 2;
     let held = "held, the server refuses us: 401 Unauthorized; 2 samples queued";
-    assert_eq!(line(&stats, &status), held);
+    assert_eq!(line(&stats, &doing), held);
     stats.storage.error = Some("No space left on device".into());
-    assert_eq!(line(&stats, &status), format!("{held}; the disk fails: No space left on device"));
-    status.state = State::BackingOff;
-    assert!(line(&stats, &status).starts_with("delivery fails, trying again: 401"));
+    assert_eq!(line(&stats, &doing), format!("{held}; the disk fails: No space left on device"));
+    doing.state = State::BackingOff;
+    assert!(line(&stats, &doing).starts_with("delivery fails, trying again: 401"));
 }
