@@ -68,15 +68,15 @@ fn line(stats: &Stats, doing: &Status) -> String {
     let queued = stats.queue.samples;
     let entries = format!("{queued} {} queued", if queued == 1 { "sample" } else { "samples" });
     let reason = doing.last_error.as_deref().unwrap_or("no reason given");
-    let state = match doing.state {
+    let phase = match doing.state {
         State::Idle | State::Sending => "delivering".to_owned(),
         State::BackingOff => format!("delivery fails, trying again: {reason}"),
         State::Held => format!("held, the server refuses us: {reason}"),
         State::Stopped => "delivery has stopped".to_owned(),
     };
     match &stats.storage.error {
-        None => format!("{state}; {entries}"),
-        Some(error) => format!("{state}; {entries}; the disk fails: {error}"),
+        None => format!("{phase}; {entries}"),
+        Some(error) => format!("{phase}; {entries}; the disk fails: {error}"),
     }
 }
 
