@@ -1,40 +1,47 @@
 //! The composition root: builds the parts, spawns the long-lived tasks, waits, and shuts down in
 //! order. Nothing below it sees the whole configuration.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     net::lookup_host,
     sync::watch,
-    task::{JoinError, JoinSet},
     time::{Instant, timeout_at},
 };
 
 use crate::{
     clock::SystemClock,
-    collect::Collector,
+    collect::{Collector, Summary},
     config::Config,
     control::server::{Server, View},
     encode::{Encoder, json::Json},
     forward::{
-        Forwarder, Handle,
+        Forwarder, Handle, Nudge,
         flush::{self, Outcome, Progress},
     },
     host,
     queue::{self, Consumer, OpenError, Owner, Producer, Queue, Stats},
     receiver::{self, Receiver},
-    sampler,
+    sampler, telemetry,
     transport::http::{ApiKey, BuildError, HttpTransport},
 };
 
+mod manager;
+mod reload;
 mod signals;
+mod supervision;
+mod tasks;
 
+pub use manager::{Manager, News};
+use reload::Source;
+pub use signals::Asked;
 use signals::Signals;
+use supervision::{Sight, judge::Bounds};
+use tasks::{Collecting, Task, Tasks};
 
 /// A `queue` command may hold the queue when the daemon starts: it is waited for so long.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// After a signal the process is gone within 5 s; this leaves some for the queue to close.
-const STOP_TIME: Duration = Duration::from_secs(4);
+/// How long the queue may take to close: after a signal the process is gone within 5 s.
 const CLOSE_TIME: Duration = Duration::from_millis(700);
 
 /// Why the agent didn't start, or didn't end well.
@@ -50,7 +57,7 @@ pub enum AgentError {
     #[error("can't listen on the control socket {path}")]
     Control {
         /// Where.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -82,40 +89,188 @@ pub fn loopback(config: &Config) -> Result<String, String> {
     Ok(format!("{host}:{}", url.port_u16().unwrap_or(80)))
 }
 
-/// Runs the agent until a signal; `receiver` is the address of the built-in receiver, if it is to
-/// run. When this returns, everything that was sampled is durable.
-pub async fn run(config: Config, receiver: Option<String>) -> Result<(), AgentError> {
-    let mut signals = Signals::new().map_err(AgentError::Signals)?;
-    let (stop, stopped) = watch::channel(false);
-    let mut tasks = Tasks::default();
-    let transport = HttpTransport::new(config.http.clone())?;
-    let Queue { producer, consumer, inspector, stats, owner } = open(&config)?;
-    if let Some(address) = receiver {
-        tasks.receive(&config, &address, stopped.clone()).await?;
-    }
-    let (forwarder, handle) = forwarder(&config, consumer, transport);
-    let Handle { status: forwarder_status, nudge } = handle;
-    let view = View { stats: stats.clone(), forwarder: forwarder_status, nudge, inspector };
-    let control = Server::bind(&config.socket, view)
-        .map_err(|source| AgentError::Control { path: config.socket.clone(), source })?;
-    announce(&config, &stats.borrow());
-    tasks.spawn("forward", forwarder.run(stopped.clone()));
-    tasks.collect(&config, producer, stopped);
-    // It serves until the very end: it goes with `tasks`.
-    tasks.control.spawn(control.serve());
-    let failed = tokio::select! {
-        () = signals.stop() => None,
-        failed = tasks.failed() => Some(failed),
-    };
-    stop.send_replace(true);
+/// How the agent is started.
+pub struct Start {
+    /// The address of the built-in receiver, if it is to run.
+    pub receiver: Option<String>,
+    /// The file of variables that was given; read again with the configuration.
+    pub env_file: Option<PathBuf>,
+    /// The log's level, which follows the configuration.
+    pub log: telemetry::Threshold,
+    /// Who started it as a service.
+    pub manager: Option<Manager>,
+    /// What is asked of it where that isn't a signal.
+    pub asked: Option<watch::Receiver<Option<Asked>>>,
+}
+
+/// Runs the agent until it is told to stop. When this returns, everything that was sampled is
+/// durable. SIGHUP has it read the configuration anew.
+pub async fn run(config: Config, mut start: Start) -> Result<(), AgentError> {
+    let mut signals = Signals::new(start.asked.take()).map_err(AgentError::Signals)?;
+    let (mut agent, owner) = Agent::begin(config, start).await?;
+    agent.tell(News::Ready);
+    let failed = agent.serve(&mut signals).await;
+    agent.tell(News::Stopping);
     let failed = tokio::select! {
         // Whoever asks twice doesn't want to wait: what is durable stays so.
         () = signals.stop() => failed,
-        late = tasks.stopped() => failed.or(late),
+        late = agent.tasks.stopped() => failed.or(late),
     };
-    drop(tasks);
+    let stats = agent.sight.stats.clone();
+    drop(agent);
     close(owner, &stats).await;
     failed.map_or(Ok(()), |task| Err(AgentError::Task(task)))
+}
+
+/// A running agent.
+struct Agent {
+    /// In force now.
+    config: Config,
+    /// In force at the start.
+    started: Config,
+    source: Source,
+    log: telemetry::Threshold,
+    producer: Producer,
+    tasks: Tasks,
+    sight: Sight,
+    manager: Option<Manager>,
+    supervision: Option<Task<()>>,
+}
+
+impl Agent {
+    /// Opens the queue and starts the tasks.
+    async fn begin(config: Config, start: Start) -> Result<(Self, Owner), AgentError> {
+        let Start { receiver, env_file, log, manager, .. } = start;
+        let transport = HttpTransport::new(config.http.clone())?;
+        let Queue { producer, consumer, inspector, stats, owner } = open(&config)?;
+        let receive = match receiver {
+            Some(address) => Some(receive(&config, &address).await?),
+            None => None,
+        };
+        let (forwarder, Handle { status, nudge }) = forwarder(&config, consumer, transport);
+        let sight = Sight { stats, forwarder: status, inspector, bounds: bounds(&config) };
+        let control = Server::bind(&config.socket, view(&sight, nudge))
+            .map_err(|source| AgentError::Control { path: config.socket.clone(), source })?;
+        announce(&config, &sight.stats.borrow());
+        let tasks = Tasks {
+            forward: forward(forwarder),
+            collect: collect(&config, producer.clone()),
+            receive,
+            // It serves until the very end: it goes with the agent.
+            control: Task::spawn("control", |_| control.serve()),
+        };
+        let source = Source { file: config.file.clone(), env_file };
+        let started = config.clone();
+        let supervision = None;
+        let mut agent =
+            Self { config, started, source, log, producer, tasks, sight, manager, supervision };
+        agent.supervise();
+        Ok((agent, owner))
+    }
+
+    /// Until it is asked to stop, or a task ends that shouldn't: its name.
+    async fn serve(&mut self, signals: &mut Signals) -> Option<&'static str> {
+        let mut stats = self.sight.stats.clone();
+        loop {
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                failed = self.tasks.failed(&mut stats) => return Some(failed),
+            };
+            if asked == Asked::Stop {
+                return None;
+            }
+            self.tell(News::Reloading);
+            tokio::select! {
+                () = signals.stop() => return None,
+                reloaded = self.reload() => if let Err(failed) = reloaded {
+                    return Some(failed);
+                }
+            }
+            self.tell(News::Ready);
+        }
+    }
+
+    fn tell(&self, news: News) {
+        if let Some(manager) = &self.manager {
+            manager.tell(news);
+        }
+    }
+
+    /// Has the service manager told how the agent does, by the configuration in force.
+    fn supervise(&mut self) {
+        let Some(manager) = self.manager.clone() else { return };
+        self.sight.bounds = bounds(&self.config);
+        let sight = self.sight.clone();
+        let planned = self.tasks.collect.planned.clone();
+        self.supervision =
+            Some(Task::spawn("supervision", |_| supervision::supervise(manager, sight, planned)));
+    }
+}
+
+fn view(sight: &Sight, nudge: Nudge) -> View {
+    View {
+        stats: sight.stats.clone(),
+        forwarder: sight.forwarder.clone(),
+        nudge,
+        inspector: sight.inspector.clone(),
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds { exchange: config.http.timeout, linger: config.forward.linger }
+}
+
+fn forward(forwarder: Forwarder<HttpTransport>) -> Task<Forwarder<HttpTransport>> {
+    Task::spawn("forward", |stopped| forwarder.run(stopped))
+}
+
+/// The collecting loop, whose own plan is watched.
+fn collect(config: &Config, producer: Producer) -> Collecting {
+    let groups = config.collect.groups.iter().map(|(group, _)| *group);
+    let samplers = sampler::build(&config.sampler, groups);
+    let origin = Arc::new(host::origin(&config.hostname, config.tags.clone()));
+    let collector = Collector::new(&config.collect, samplers, origin, SystemClock);
+    let planned = collector.planned();
+    // Whatever the disk does, it takes them at once, and tells of what it can't keep.
+    let task = Task::spawn("collect", |stopped| async move {
+        let (stuck, mut is_stuck) = watch::channel(false);
+        let sink = |samples| {
+            producer.offer(samples);
+            if producer.is_stuck() {
+                stuck.send_replace(true);
+            }
+        };
+        tokio::select! {
+            summary = collector.run(sink, stopped) => summary,
+            _ = is_stuck.wait_for(|stuck| *stuck) => {
+                tracing::error!(critical = true, "the database doesn't come back from a write");
+                Summary::default()
+            }
+        }
+    });
+    Collecting { task, planned }
+}
+
+/// Starts the built-in receiver.
+async fn receive(config: &Config, address: &str) -> Result<Task<()>, AgentError> {
+    let unknown = || AgentError::NotLoopback(address.to_owned());
+    let found = lookup_host(address).await.map_err(|_| unknown())?;
+    // IPv4 first: the client tries both, other tools may not.
+    let mut found: Vec<SocketAddr> = found.filter(|address| address.ip().is_loopback()).collect();
+    found.sort_by_key(SocketAddr::is_ipv6);
+    let listen = *found.first().ok_or_else(unknown)?;
+    let api_key = config.http.api_key.as_ref().map(ApiKey::secret).transpose()?;
+    let receiver = Receiver::bind(receiver::Options { listen, api_key, output: None });
+    let receiver = receiver.await.map_err(AgentError::Receiver)?;
+    tracing::info!(address = %receiver.local_addr(), "the built-in receiver listens");
+    Ok(Task::spawn("receive", |mut stopped| async move {
+        let stop = async move {
+            // A sender that is gone stops it as well.
+            stopped.wait_for(|stop| *stop).await.ok();
+        };
+        let totals = receiver.serve(stop).await;
+        tracing::info!(%totals, "the built-in receiver stops");
+    }))
 }
 
 /// Delivers what is queued, without a daemon: the same forwarder, no samplers.
@@ -128,15 +283,14 @@ pub async fn flush(
     let transport = HttpTransport::new(config.http.clone())?;
     let Queue { consumer, stats, owner, .. } = queue;
     let (forwarder, Handle { status, nudge }) = forwarder(config, consumer, transport);
-    let (stop, stopped) = watch::channel(false);
-    let mut tasks = Tasks::default();
-    tasks.spawn("forward", forwarder.run(stopped));
+    let mut task = forward(forwarder);
     let outcome = tokio::select! {
         outcome = flush::drain(stats, status, nudge, timeout, progress) => outcome,
-        failed = tasks.failed() => return Err(AgentError::Task(failed)),
+        failed = task.failed() => return Err(AgentError::Task(failed)),
     };
-    stop.send_replace(true);
-    tasks.stopped().await;
+    task.stop();
+    task.leave(tasks::stop_deadline()).await;
+    drop(task);
     owner.close();
     Ok(outcome)
 }
@@ -146,13 +300,16 @@ fn open(config: &Config) -> Result<Queue, OpenError> {
     queue::open(config.queue.clone(), machine_id.as_deref(), Arc::new(SystemClock), LOCK_PATIENCE)
 }
 
+fn encoder(config: &Config) -> Box<dyn Encoder> {
+    Box::new(Json::new(config.forward.compression))
+}
+
 fn forwarder(
     config: &Config,
     consumer: Consumer,
     transport: HttpTransport,
 ) -> (Forwarder<HttpTransport>, Handle) {
-    let encoder: Box<dyn Encoder> = Box::new(Json::new(config.forward.compression));
-    Forwarder::new(config.forward.clone(), consumer, encoder, transport)
+    Forwarder::new(config.forward.clone(), consumer, encoder(config), transport)
 }
 
 fn announce(config: &Config, stats: &Stats) {
@@ -186,98 +343,4 @@ async fn close(owner: Owner, stats: &watch::Receiver<Stats>) {
         dropped = ledger.dropped.total(),
         "collector stops; queue statistics"
     );
-}
-
-/// The long-lived tasks, by name.
-#[derive(Default)]
-struct Tasks {
-    set: JoinSet<&'static str>,
-    control: JoinSet<()>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.set.spawn(async move {
-            task.await;
-            name
-        });
-    }
-
-    fn collect(&mut self, config: &Config, producer: Producer, stopped: watch::Receiver<bool>) {
-        let groups = config.collect.groups.iter().map(|(group, _)| *group);
-        let samplers = sampler::build(&config.sampler, groups);
-        let origin = Arc::new(host::origin(&config.hostname, config.tags.clone()));
-        let collector = Collector::new(&config.collect, samplers, origin, SystemClock);
-        self.spawn("collect", async move {
-            let (stuck, mut is_stuck) = watch::channel(false);
-            // Whatever the disk does, it takes them at once, and tells of what it can't keep.
-            let offer = |samples| {
-                producer.offer(samples);
-                if producer.is_stuck() {
-                    stuck.send_replace(true);
-                }
-            };
-            tokio::select! {
-                _ = collector.run(offer, stopped) => {}
-                _ = is_stuck.wait_for(|stuck| *stuck) => {
-                    tracing::error!(critical = true, "the database doesn't come back from a write");
-                }
-            }
-        });
-    }
-
-    async fn receive(
-        &mut self,
-        config: &Config,
-        address: &str,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Result<(), AgentError> {
-        let unknown = || AgentError::NotLoopback(address.to_owned());
-        let found = lookup_host(address).await.map_err(|_| unknown())?;
-        // IPv4 first: the client tries both, other tools may not.
-        let mut found: Vec<SocketAddr> =
-            found.filter(|address| address.ip().is_loopback()).collect();
-        found.sort_by_key(SocketAddr::is_ipv6);
-        let listen = *found.first().ok_or_else(unknown)?;
-        let api_key = config.http.api_key.as_ref().map(ApiKey::secret).transpose()?;
-        let receiver = Receiver::bind(receiver::Options { listen, api_key, output: None });
-        let receiver = receiver.await.map_err(AgentError::Receiver)?;
-        tracing::info!(address = %receiver.local_addr(), "the built-in receiver listens");
-        self.spawn("receive", async move {
-            let stop = async move {
-                // A sender that is gone stops it as well.
-                stopped.wait_for(|stop| *stop).await.ok();
-            };
-            let totals = receiver.serve(stop).await;
-            tracing::info!(%totals, "the built-in receiver stops");
-        });
-        Ok(())
-    }
-
-    /// Ends when a task ends that shouldn't; its name.
-    async fn failed(&mut self) -> &'static str {
-        match self.set.join_next().await {
-            Some(ended) => name(ended),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits for all tasks, not for ever; the name of one that panicked.
-    async fn stopped(&mut self) -> Option<&'static str> {
-        let deadline = Instant::now() + STOP_TIME;
-        let mut failed = None;
-        while let Ok(Some(ended)) = timeout_at(deadline, self.set.join_next()).await {
-            if ended.is_err() {
-                failed = Some(name(ended));
-            }
-        }
-        failed
-    }
-}
-
-fn name(ended: Result<&'static str, JoinError>) -> &'static str {
-    ended.unwrap_or_else(|error| {
-        tracing::error!(%error, critical = true, "a task panicked");
-        "that panicked"
-    })
 }

@@ -25,6 +25,8 @@ pub mod queue;
 pub mod receive;
 pub mod run;
 pub mod sample;
+#[cfg(windows)]
+pub mod service;
 pub(crate) mod words;
 
 /// A store-and-forward agent for host metrics.
@@ -58,6 +60,12 @@ enum Command {
     Check(CheckArgs),
     /// Run the built-in receiver, for trying out and for tests
     Receive(receive::Args),
+    /// Run the agent as a service of Windows
+    #[cfg(windows)]
+    Service {
+        #[command(subcommand)]
+        command: service::Command,
+    },
 }
 
 /// Where the configuration is.
@@ -121,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Sample(args) => sample_now(&args),
         Command::Check(args) => check_now(&args),
         Command::Receive(args) => receive_now(args),
+        #[cfg(windows)]
+        Command::Service { command } => service::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

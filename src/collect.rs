@@ -62,6 +62,7 @@ pub struct Collector {
     fresh: Vec<(Instant, Arc<Job>)>,
     gathered: Vec<Sample>,
     gather_until: Option<Instant>,
+    planned: watch::Sender<Instant>,
     summary: Summary,
 }
 
@@ -97,8 +98,16 @@ impl Collector {
             fresh: Vec::new(),
             gathered: Vec::new(),
             gather_until: None,
+            planned: watch::Sender::new(Instant::now()),
             summary: Summary::default(),
         }
+    }
+
+    /// When the loop does its next step of its own accord. If that is long past while it runs, it
+    /// hangs.
+    #[must_use]
+    pub fn planned(&self) -> watch::Receiver<Instant> {
+        self.planned.subscribe()
     }
 
     /// Samples until `shutdown` turns true or its sender is gone; every tick's samples go to
@@ -115,6 +124,7 @@ impl Collector {
     ) -> Summary {
         self.schedule.start(Instant::now());
         loop {
+            self.planned.send_replace(self.next_event());
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => break,

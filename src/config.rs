@@ -11,6 +11,7 @@ use crate::{collect, forward, queue, sampler, telemetry, transport};
 
 mod apikey;
 mod buffer;
+mod changes;
 mod defaults;
 mod endpoint;
 mod environment;
@@ -30,6 +31,7 @@ mod values;
 mod yaml;
 
 pub use self::{
+    changes::Change,
     environment::Environment,
     fault::{Error, Fault},
     units::parse_duration,

@@ -161,7 +161,8 @@ impl<T: Transport> Forwarder<T> {
 
     /// Forwards until `stop` is true (or its sender is gone) or the queue is closed. A request in
     /// flight may end within 3 s after the stop, then it is abandoned: its entries stay queued.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Returned, it can go on; dropped, it is [`State::Stopped`].
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Self {
         let signals = Signals::new(self.consumer.stats(), self.nudges.clone(), stop.clone());
         {
             let mut work = std::pin::pin!(self.work(signals));
@@ -170,7 +171,22 @@ impl<T: Transport> Forwarder<T> {
                 () = signals::stopped(&mut stop) => drop(timeout(STOP_TIME, work).await),
             }
         }
-        self.board.stopped();
+        self
+    }
+
+    /// The same forwarder with other options, as if it had just begun: no backoff, no hold. Who
+    /// watches or nudges it doesn't notice.
+    #[must_use]
+    pub fn renewed(self, options: Options, encoder: Box<dyn Encoder>, transport: T) -> Self {
+        Self {
+            backoff: Backoff::new(&options.retry),
+            limit: Limit::new(options.limits),
+            pace: Pace::new(options.replay_rate, options.retry.initial()),
+            options,
+            encoder,
+            transport,
+            ..self
+        }
     }
 
     async fn work(&mut self, mut signals: Signals) {

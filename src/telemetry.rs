@@ -10,17 +10,17 @@ use std::{
 
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    Layer, Registry, filter::FilterFn, fmt::MakeWriter, layer::SubscriberExt,
+    Layer, Registry, filter::FilterFn, fmt::MakeWriter, layer::SubscriberExt, reload,
 };
 
 mod line;
 mod rotate;
 mod writer;
 
-pub use self::writer::Guard;
 use self::{
     line::{Line, is_critical},
     rotate::RotatingFile,
+    writer::Guard,
 };
 
 /// What is logged where.
@@ -79,9 +79,40 @@ pub enum Error {
     Again,
 }
 
-/// Sets up logging for the whole process. The log is written out when the guard is dropped, which
-/// takes a second at most; what is logged later is lost.
-pub fn init(options: &Options) -> Result<Guard, Error> {
+/// The log of this process. It is written out when this is dropped, which takes a second at most;
+/// what is logged later is lost.
+#[must_use = "the log ends when this is dropped"]
+pub struct Log {
+    threshold: Threshold,
+    _guard: Guard,
+}
+
+impl Log {
+    /// The way to another level.
+    #[must_use]
+    pub fn threshold(&self) -> Threshold {
+        self.threshold.clone()
+    }
+}
+
+/// The lowest level that is logged, to be changed while the process runs.
+#[derive(Debug, Clone)]
+pub struct Threshold(reload::Handle<Filter, Registry>);
+
+impl Threshold {
+    /// From now on this is the lowest level.
+    pub fn set(&self, level: Level) {
+        if let Err(error) = self.0.reload(filter(level)) {
+            tracing::error!(%error, "the level of the log can't be changed");
+        }
+    }
+}
+
+/// Which events are logged.
+type Filter = FilterFn<Box<dyn Fn(&Metadata<'_>) -> bool + Send + Sync>>;
+
+/// Sets up logging for the whole process.
+pub fn init(options: &Options) -> Result<Log, Error> {
     let (sink, is_terminal): (writer::Sink, bool) = match &options.file {
         None => (stderr().map_err(Error::Thread)?, io::stderr().is_terminal()),
         Some(path) => {
@@ -92,25 +123,30 @@ pub fn init(options: &Options) -> Result<Guard, Error> {
     };
     let (lines, guard) = writer::spawn(sink).map_err(Error::Thread)?;
     let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = subscriber(options, colour, move || lines.clone());
+    let (subscriber, threshold) = subscriber(options, colour, move || lines.clone());
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Again)?;
-    Ok(guard)
+    Ok(Log { threshold, _guard: guard })
+}
+
+fn filter(level: Level) -> Filter {
+    let is_logged: Box<dyn Fn(&Metadata<'_>) -> bool + Send + Sync> =
+        Box::new(move |metadata| is_logged(level, metadata));
+    FilterFn::new(is_logged).with_max_level_hint(threshold(level))
 }
 
 fn subscriber(
     options: &Options,
     colour: bool,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) -> impl Subscriber + Send + Sync {
-    let level = options.level;
-    let filter = FilterFn::new(move |metadata| is_logged(level, metadata));
+) -> (impl Subscriber + Send + Sync, Threshold) {
+    let (filter, handle) = reload::Layer::new(filter(options.level));
     let layer = tracing_subscriber::fmt::layer()
         .event_format(Line::new(options.format))
         .with_ansi(colour && options.format == Format::Text)
         .with_writer(writer)
         // They would be printed to stderr, blocking.
         .log_internal_errors(false);
-    Registry::default().with(layer.with_filter(filter.with_max_level_hint(threshold(level))))
+    (Registry::default().with(layer.with_filter(filter)), Threshold(handle))
 }
 
 /// Events of other crates are for their developers, and not checked for secrets: only what they
@@ -173,7 +209,7 @@ mod tests {
         }
         let (sink, options) = (Sink::default(), Options { level, file: None, format });
         let writer = sink.clone();
-        let subscriber = subscriber(&options, colour, move || writer.clone());
+        let (subscriber, _) = subscriber(&options, colour, move || writer.clone());
         tracing::subscriber::with_default(subscriber, events);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

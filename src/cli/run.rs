@@ -1,7 +1,11 @@
 //! `collector run`: the daemon.
 
 use super::{ConfigArgs, Usage, keep_private, runtime};
-use crate::{agent, telemetry};
+use crate::{
+    agent::{self, Start},
+    config::Config,
+    telemetry,
+};
 
 /// Arguments of `run`, and of a bare `collector`.
 #[derive(Debug, clap::Args)]
@@ -22,12 +26,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let receiver = receiver.map_err(|address| {
         Usage(format!("--with-receiver listens on loopback only, and server_url is {address}"))
     })?;
-    let _log = telemetry::init(&config.telemetry)?;
+    let log = telemetry::init(&config.telemetry)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let start = Start {
+        receiver,
+        env_file: args.config.env_file.clone(),
+        log: log.threshold(),
+        manager: manager(),
+        asked: None,
+    };
+    run_until_stopped(config, start)
+}
+
+/// Runs the agent on a runtime of its own.
+pub(super) fn run_until_stopped(config: Config, start: Start) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let done = runtime.block_on(agent::run(config, receiver));
+    let done = runtime.block_on(agent::run(config, start));
     // A sampler that hangs in the kernel must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     Ok(done?)
@@ -49,4 +65,15 @@ fn check_descriptors() -> anyhow::Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "other systems have a limit")]
 fn check_descriptors() -> anyhow::Result<()> {
     Ok(())
+}
+
+#[cfg(unix)]
+fn manager() -> Option<agent::Manager> {
+    agent::Manager::from_environment()
+}
+
+/// A service of Windows isn't run by this command.
+#[cfg(windows)]
+fn manager() -> Option<agent::Manager> {
+    None
 }

@@ -290,6 +290,34 @@ impl Document {
         }
         map.insert(last.into(), serde_yaml::to_value(value).unwrap_or_default());
     }
+
+    /// Every value by its key path, in one line each, in the order of the document.
+    pub(super) fn flat(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        flatten("", &self.0, &mut found);
+        found
+    }
+}
+
+fn flatten(above: &str, map: &serde_yaml::Mapping, found: &mut Vec<(String, String)>) {
+    for (key, value) in map {
+        let key = key.as_str().unwrap_or_default();
+        let path = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
+        match value {
+            serde_yaml::Value::Mapping(map) => flatten(&path, map, found),
+            value => found.push((path, line(value))),
+        }
+    }
+}
+
+fn line(value: &serde_yaml::Value) -> String {
+    match value {
+        serde_yaml::Value::Sequence(items) => {
+            format!("[{}]", items.iter().map(line).collect::<Vec<_>>().join(", "))
+        }
+        serde_yaml::Value::String(text) if !text.is_empty() => text.clone(),
+        value => serde_yaml::to_string(value).unwrap_or_default().trim_end().to_owned(),
+    }
 }
 
 impl fmt::Display for Document {

@@ -149,11 +149,6 @@ impl Board {
         self.journal.dead_lettered(seq, refusal.status);
     }
 
-    /// The forwarder ends.
-    pub(super) fn stopped(&mut self) {
-        self.enter(State::Stopped, |status| status.next_attempt = None);
-    }
-
     fn due(&self, delay: Duration) -> Option<Timestamp> {
         self.clock.now().saturating_add(delay).ok()
     }
@@ -176,5 +171,12 @@ impl Board {
             }
             *status != before
         });
+    }
+}
+
+/// The forwarder ends, whichever way.
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.enter(State::Stopped, |status| status.next_attempt = None);
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Lines(Arc<Shared>);
 
 /// Writes the log out when dropped, within a second, even when the sink hangs.
 #[must_use = "the log ends when this is dropped"]
-pub struct Guard {
+pub(super) struct Guard {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }

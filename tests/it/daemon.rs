@@ -6,8 +6,11 @@ mod commands;
 mod files;
 mod hold;
 mod kill;
+#[cfg(target_os = "linux")]
+mod notify;
 mod outage;
 mod owner;
+mod reload;
 mod shutdown;
 mod tools;
 mod wire;

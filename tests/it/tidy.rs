@@ -29,6 +29,7 @@ const LIBRARIES: &[Only] = &[
     Only { word: "percent_encoding::", within: &["transport/", "config/proxy.rs"] },
     Only { word: "anyhow::", within: &["cli.rs", "cli/"] },
     Only { word: "clap::", within: &["cli.rs", "cli/"] },
+    Only { word: "windows_service::", within: &["cli/service.rs"] },
     Only { word: "indicatif::", within: &["cli/"] },
     Only { word: "comfy_table::", within: &["cli/"] },
     Only {

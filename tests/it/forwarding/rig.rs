@@ -221,7 +221,7 @@ impl Rig {
             stats: queue.stats,
             handle,
             stop,
-            running: tokio::spawn(forwarder.run(stopped)),
+            running: tokio::spawn(async { drop(forwarder.run(stopped).await) }),
             owner: queue.owner,
             directory,
         }

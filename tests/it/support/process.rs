@@ -134,6 +134,15 @@ impl Home {
         Process { child: command.spawn().unwrap(), out, err }
     }
 
+    /// Starts the daemon with variables in its environment.
+    pub(crate) fn daemon_with(&self, variables: &[(&str, &str)]) -> Process {
+        let (out, err) = (self.output("out"), self.output("err"));
+        let mut command = self.command(&["run"]);
+        command.envs(variables.iter().copied());
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        Process { child: command.spawn().unwrap(), out, err }
+    }
+
     /// Starts a command whose stdout nobody reads any more.
     pub(crate) fn spawn_without_reader(&self, arguments: &[&str]) -> Process {
         let (out, err) = (self.output("out"), self.output("err"));
