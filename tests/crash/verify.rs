@@ -162,9 +162,10 @@ impl Found {
     fn is_well(&self, args: &Args) -> bool {
         let again = if args.power_cut { 0 } else { self.again };
         // What was never damaged on purpose holds nothing that can't be read, but for samples that
-        // a crash cut short.
+        // a power cut cut short.
+        let torn = if args.power_cut { self.torn } else { 0 };
         let counted = self.ledger.dropped.corrupt;
-        let corrupt = if args.damaged.is_some() { 0 } else { counted.saturating_sub(self.torn) };
+        let corrupt = if args.damaged.is_some() { 0 } else { counted.saturating_sub(torn) };
         let faults = self.lost + self.reordered + self.repeated + self.reused + self.wrong;
         faults + again + corrupt + self.unbalanced == 0
     }
