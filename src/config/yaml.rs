@@ -293,21 +293,19 @@ impl Document {
 
     /// Every value by its key path, in one line each, in the order of the document.
     pub(super) fn flat(&self) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        flatten("", &self.0, &mut found);
-        found
+        flatten("", &self.0)
     }
 }
 
-fn flatten(above: &str, map: &serde_yaml::Mapping, found: &mut Vec<(String, String)>) {
-    for (key, value) in map {
-        let key = key.as_str().unwrap_or_default();
-        let path = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
+fn flatten(above: &str, map: &serde_yaml::Mapping) -> Vec<(String, String)> {
+    let below = map.iter().flat_map(|(key, value)| {
+        let path = format!("{above}{}", key.as_str().unwrap_or_default());
         match value {
-            serde_yaml::Value::Mapping(map) => flatten(&path, map, found),
-            value => found.push((path, line(value))),
+            serde_yaml::Value::Mapping(map) => flatten(&format!("{path}."), map),
+            value => vec![(path, line(value))],
         }
-    }
+    });
+    below.collect()
 }
 
 fn line(value: &serde_yaml::Value) -> String {
