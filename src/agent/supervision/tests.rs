@@ -26,6 +26,15 @@ impl Gate {
     }
 }
 
+/// Opens the gate whatever becomes of the test: the owner is joined at its end.
+struct Opened(Gate);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.shut(false);
+    }
+}
+
 impl Clock for Gate {
     fn now(&self) -> Timestamp {
         let (shut, changed) = &*self.0;
@@ -67,6 +76,7 @@ fn owner_that_hangs_is_not_called_alive_and_one_that_goes_on_is() {
     let home = tempfile::tempdir().unwrap();
     let gate = Gate::default();
     let queue = open(home.path(), gate.clone());
+    let _opened = Opened(gate.clone());
     let (tell, news) = mpsc::channel();
     // A receiver that is gone has heard enough.
     let tell = move |news| drop(tell.send(news));
