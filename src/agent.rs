@@ -26,17 +26,17 @@ use crate::{
     transport::http::{ApiKey, BuildError, HttpTransport},
 };
 
-mod manager;
 mod reload;
 mod signals;
 mod supervision;
+mod supervisor;
 mod tasks;
 
-pub use manager::{Manager, News};
 use reload::Source;
 pub use signals::Asked;
 use signals::Signals;
 use supervision::{Sight, judge::Bounds};
+pub use supervisor::{News, Supervisor};
 use tasks::{Collecting, Task, Tasks};
 
 /// A `queue` command may hold the queue when the daemon starts: it is waited for so long.
@@ -98,7 +98,7 @@ pub struct Start {
     /// The log's level, which follows the configuration.
     pub log: telemetry::Threshold,
     /// Who started it as a service.
-    pub manager: Option<Manager>,
+    pub supervisor: Option<Supervisor>,
     /// What is asked of it where that isn't a signal.
     pub asked: Option<watch::Receiver<Option<Asked>>>,
 }
@@ -133,14 +133,14 @@ struct Agent {
     producer: Producer,
     tasks: Tasks,
     sight: Sight,
-    manager: Option<Manager>,
+    supervisor: Option<Supervisor>,
     supervision: Option<Task<()>>,
 }
 
 impl Agent {
     /// Opens the queue and starts the tasks.
     async fn begin(config: Config, start: Start) -> Result<(Self, Owner), AgentError> {
-        let Start { receiver, env_file, log, manager, .. } = start;
+        let Start { receiver, env_file, log, supervisor, .. } = start;
         let transport = HttpTransport::new(config.http.clone())?;
         let Queue { producer, consumer, inspector, stats, owner } = open(&config)?;
         let receive = match receiver {
@@ -163,7 +163,7 @@ impl Agent {
         let started = config.clone();
         let supervision = None;
         let mut agent =
-            Self { config, started, source, log, producer, tasks, sight, manager, supervision };
+            Self { config, started, source, log, producer, tasks, sight, supervisor, supervision };
         agent.supervise();
         Ok((agent, owner))
     }
@@ -191,19 +191,20 @@ impl Agent {
     }
 
     fn tell(&self, news: News) {
-        if let Some(manager) = &self.manager {
-            manager.tell(news);
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.tell(news);
         }
     }
 
     /// Has the service manager told how the agent does, by the configuration in force.
     fn supervise(&mut self) {
-        let Some(manager) = self.manager.clone() else { return };
+        let Some(supervisor) = self.supervisor.clone() else { return };
         self.sight.bounds = bounds(&self.config);
         let sight = self.sight.clone();
         let planned = self.tasks.collect.planned.clone();
-        self.supervision =
-            Some(Task::spawn("supervision", |_| supervision::supervise(manager, sight, planned)));
+        self.supervision = Some(Task::spawn("supervision", |_| {
+            supervision::supervise(supervisor, sight, planned)
+        }));
     }
 }
 

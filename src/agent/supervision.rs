@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use self::judge::{Bounds, Judge};
-use super::manager::{Manager, News};
+use super::supervisor::{News, Supervisor};
 use crate::{
     forward::{State, Status},
     queue::{Inspector, QueueError, Selection, Stats},
@@ -33,16 +33,20 @@ pub(super) struct Sight {
 }
 
 /// Tells the manager of the agent until it is dropped; `planned` is the collecting loop's next step.
-pub(super) async fn supervise(manager: Manager, sight: Sight, planned: watch::Receiver<Instant>) {
-    let status = tell_status(&manager, sight.stats.clone(), sight.forwarder.clone());
-    match manager.watchdog() {
+pub(super) async fn supervise(
+    supervisor: Supervisor,
+    sight: Sight,
+    planned: watch::Receiver<Instant>,
+) {
+    let status = tell_status(&supervisor, sight.stats.clone(), sight.forwarder.clone());
+    match supervisor.watchdog() {
         None => status.await,
-        Some(watchdog) => drop(tokio::join!(status, feed(&manager, watchdog, sight, planned))),
+        Some(watchdog) => drop(tokio::join!(status, feed(&supervisor, watchdog, sight, planned))),
     }
 }
 
 async fn tell_status(
-    manager: &Manager,
+    supervisor: &Supervisor,
     mut stats: watch::Receiver<Stats>,
     mut forwarder: watch::Receiver<Status>,
 ) {
@@ -50,7 +54,7 @@ async fn tell_status(
     loop {
         let line = line(&stats.borrow_and_update(), &forwarder.borrow_and_update());
         if line != told {
-            manager.tell(News::Status(line.clone()));
+            supervisor.tell(News::Status(line.clone()));
             told = line;
             sleep(STATUS_PAUSE).await;
         }
@@ -84,7 +88,7 @@ type Answer = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// Says that the agent is alive, twice a period, as long as the judge finds nothing.
 async fn feed(
-    manager: &Manager,
+    supervisor: &Supervisor,
     watchdog: Duration,
     mut sight: Sight,
     planned: watch::Receiver<Instant>,
@@ -100,7 +104,7 @@ async fn feed(
                 let now = Instant::now();
                 let queued = sight.stats.borrow().queue.samples;
                 let finding = judge.judge(now, *planned.borrow(), queued);
-                tell(manager, finding, &mut told);
+                tell(supervisor, finding, &mut told);
                 if question.is_none() {
                     judge.asked(now);
                     question = Some(ask(sight.inspector.clone()));
@@ -119,9 +123,9 @@ async fn feed(
     }
 }
 
-fn tell(manager: &Manager, finding: Option<&'static str>, told: &mut Option<&'static str>) {
+fn tell(supervisor: &Supervisor, finding: Option<&'static str>, told: &mut Option<&'static str>) {
     match finding {
-        None => manager.tell(News::Alive),
+        None => supervisor.tell(News::Alive),
         Some(hangs) if *told != Some(hangs) => {
             tracing::error!(hangs, "no progress: the watchdog isn't fed any more");
         }

@@ -207,7 +207,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (mut tasks, owner, mut stats) = tasks(home.path());
         owner.close();
-        assert_eq!(tasks.failed(&mut stats).await, "queue");
+        let failed = tokio::time::timeout(Duration::from_secs(30), tasks.failed(&mut stats));
+        assert_eq!(failed.await, Ok("queue"));
         assert_eq!(tasks.stopped().await, None);
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         receiver,
         env_file: args.config.env_file.clone(),
         log: log.threshold(),
-        manager: manager(),
+        supervisor: supervisor(),
         asked: None,
     };
     run_until_stopped(config, start)
@@ -68,12 +68,12 @@ fn check_descriptors() -> anyhow::Result<()> {
 }
 
 #[cfg(unix)]
-fn manager() -> Option<agent::Manager> {
-    agent::Manager::from_environment()
+fn supervisor() -> Option<agent::Supervisor> {
+    agent::Supervisor::from_environment()
 }
 
 /// A service of Windows isn't run by this command.
 #[cfg(windows)]
-fn manager() -> Option<agent::Manager> {
+fn supervisor() -> Option<agent::Supervisor> {
     None
 }

@@ -24,7 +24,7 @@ use windows_service::{
 
 use super::{ConfigArgs, code, run};
 use crate::{
-    agent::{Asked, Manager, News, Start},
+    agent::{Asked, News, Start, Supervisor},
     telemetry,
 };
 
@@ -146,7 +146,7 @@ fn serve_until(
         tracing::warn!("{warning}");
     }
     let handle = Arc::clone(handle);
-    let manager = Manager::new(
+    let supervisor = Supervisor::new(
         move |news| match news {
             News::Ready => tell(&handle, ServiceState::Running, 0),
             News::Stopping => tell(&handle, ServiceState::StopPending, 0),
@@ -159,7 +159,7 @@ fn serve_until(
         receiver: None,
         env_file: args.env_file.clone(),
         log: log.threshold(),
-        manager: Some(manager),
+        supervisor: Some(supervisor),
         asked: Some(asked),
     };
     let done = run::run_until_stopped(config, start);

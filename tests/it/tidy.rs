@@ -41,7 +41,10 @@ const LIBRARIES: &[Only] = &[
         word: "sysinfo::",
         within: &["sampler.rs", "sampler/", "host.rs", "host/", "queue/files.rs"],
     },
-    Only { word: "spawn_blocking", within: &["collect.rs", "agent.rs", "transport/", "receiver/"] },
+    Only {
+        word: "spawn_blocking",
+        within: &["collect.rs", "agent.rs", "agent/reload.rs", "transport/", "receiver/"],
+    },
     Only { word: "std::process::exit", within: &[] },
     Only { word: "println!", within: &[] },
     Only { word: "eprintln!", within: &[] },

@@ -26,6 +26,15 @@ impl Gate {
     }
 }
 
+/// Opens the gate whatever becomes of the test: the owner is joined at its end.
+struct Opened(Gate);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.shut(false);
+    }
+}
+
 impl Clock for Gate {
     fn now(&self) -> Timestamp {
         let (shut, changed) = &*self.0;
@@ -67,11 +76,12 @@ fn owner_that_hangs_is_not_called_alive_and_one_that_goes_on_is() {
     let home = tempfile::tempdir().unwrap();
     let gate = Gate::default();
     let queue = open(home.path(), gate.clone());
+    let _opened = Opened(gate.clone());
     let (tell, news) = mpsc::channel();
     // A receiver that is gone has heard enough.
     let tell = move |news| drop(tell.send(news));
     let watchdog = Duration::from_millis(200);
-    let manager = Manager::new(tell, Some(watchdog));
+    let supervisor = Supervisor::new(tell, Some(watchdog));
     let (_status, forwarder) = watch::channel(Status::new(State::Idle, SystemClock.now()));
     let (_next, planned) = watch::channel(Instant::now());
     let (stats, inspector) = (queue.stats.clone(), queue.inspector.clone());
@@ -81,7 +91,7 @@ fn owner_that_hangs_is_not_called_alive_and_one_that_goes_on_is() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
             tokio::select! {
-                () = supervise(manager, sight, planned) => {}
+                () = supervise(supervisor, sight, planned) => {}
                 _ = stopped => {}
             }
         });

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Manager, News};
+use super::{News, Supervisor};
 
 /// A manager that hangs doesn't hold up sampling for longer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ const LONGEST_STATUS: usize = 500;
 
 /// The manager that these variables name. What can't be used is said and left alone: a service
 /// that runs unsupervised is better than none.
-pub(super) fn manager(variable: impl Fn(&str) -> Option<OsString>) -> Option<Manager> {
+pub(super) fn supervisor(variable: impl Fn(&str) -> Option<OsString>) -> Option<Supervisor> {
     let name = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
     let opened = address(&name).and_then(|address| Ok((address, socket()?)));
     let (address, socket) = opened
@@ -42,7 +42,7 @@ pub(super) fn manager(variable: impl Fn(&str) -> Option<OsString>) -> Option<Man
             Err(_) => {}
         }
     };
-    Some(Manager::new(tell, watchdog(variable)))
+    Some(Supervisor::new(tell, watchdog(variable)))
 }
 
 fn socket() -> io::Result<UnixDatagram> {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn without_a_socket_there_is_no_manager() {
         for set in [&[][..], &[("NOTIFY_SOCKET", "")], &[("NOTIFY_SOCKET", "relative")]] {
-            assert!(manager(variables(set)).is_none(), "{set:?}");
+            assert!(supervisor(variables(set)).is_none(), "{set:?}");
         }
     }
 
@@ -156,12 +156,12 @@ mod tests {
         filler.set_nonblocking(true).unwrap();
         while filler.send_to(b"X=1", &path).is_ok() {}
         let name = path.to_str().unwrap();
-        let manager = manager(variables(&[("NOTIFY_SOCKET", name)])).unwrap();
+        let supervisor = supervisor(variables(&[("NOTIFY_SOCKET", name)])).unwrap();
         // It would wait here for ever.
-        manager.tell(News::Alive);
+        supervisor.tell(News::Alive);
         let mut bytes = [0; 100];
         assert_eq!(reader.recv(&mut bytes).unwrap(), 3);
-        manager.tell(News::Ready);
+        supervisor.tell(News::Ready);
         reader.set_nonblocking(true).unwrap();
         let rest =
             std::iter::from_fn(|| reader.recv(&mut bytes).ok().map(|read| bytes[..read].to_vec()));

@@ -23,12 +23,12 @@ pub enum News {
 
 /// The way to the service manager.
 #[derive(Clone)]
-pub struct Manager {
+pub struct Supervisor {
     tell: Arc<dyn Fn(News) + Send + Sync>,
     watchdog: Option<Duration>,
 }
 
-impl Manager {
+impl Supervisor {
     /// Has news told by `tell`, which must not block for long. With `watchdog` the agent says that
     /// it is alive twice within this time, as long as it is.
     pub fn new(tell: impl Fn(News) + Send + Sync + 'static, watchdog: Option<Duration>) -> Self {
@@ -39,7 +39,7 @@ impl Manager {
     #[cfg(unix)]
     #[must_use]
     pub fn from_environment() -> Option<Self> {
-        notify::manager(|name| std::env::var_os(name))
+        notify::supervisor(|name| std::env::var_os(name))
     }
 
     /// Tells the news.
@@ -53,8 +53,8 @@ impl Manager {
     }
 }
 
-impl fmt::Debug for Manager {
+impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Manager").field("watchdog", &self.watchdog).finish_non_exhaustive()
+        f.debug_struct("Supervisor").field("watchdog", &self.watchdog).finish_non_exhaustive()
     }
 }
