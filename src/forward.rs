@@ -121,6 +121,8 @@ pub struct Forwarder<T> {
     interrupted: Option<InFlight>,
     /// A sample that the server took.
     last_accepted: Option<Entry>,
+    /// The first attempt waits for a moment: others may have been started with us.
+    spreads: bool,
 }
 
 impl<T: Transport> Forwarder<T> {
@@ -140,6 +142,7 @@ impl<T: Transport> Forwarder<T> {
             pace: Pace::new(options.replay_rate, options.retry.initial()),
             interrupted: consumer.interrupted(),
             last_accepted: None,
+            spreads: true,
             options,
             consumer,
             encoder,
@@ -182,6 +185,7 @@ impl<T: Transport> Forwarder<T> {
             backoff: Backoff::new(&options.retry),
             limit: Limit::new(options.limits),
             pace: Pace::new(options.replay_rate, options.retry.initial()),
+            spreads: false,
             options,
             encoder,
             transport,
@@ -209,7 +213,7 @@ impl<T: Transport> Forwarder<T> {
     /// Agents that start together, each with a backlog, don't come all at once. Without a backlog
     /// the first sample leaves at once.
     async fn spread_start(&mut self, signals: &mut Signals) -> Flow {
-        if signals.queued() <= PROBE as u64 {
+        if !self.spreads || signals.queued() <= PROBE as u64 {
             return Flow::Continue;
         }
         let delay = retry::jittered(self.options.retry.initial(), fastrand::f64());

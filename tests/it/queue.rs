@@ -172,7 +172,8 @@ async fn the_cap_holds_and_the_oldest_give_way() {
     let stats = queue.stats.borrow().clone();
     eprintln!("{stats:?}");
     assert!(stats.ledger.dropped.overflow > 0);
-    assert!(stats.queue.samples > 1500, "{stats:?}");
+    // A little more than a seventh of so small a cap is the ballast.
+    assert!(stats.queue.samples > 1200, "{stats:?}");
     let left = drain(&mut queue).await;
     let expected: Vec<_> = (20_000 - u32::try_from(left.len()).unwrap()..20_000).collect();
     assert_eq!(left, expected);
