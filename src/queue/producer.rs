@@ -41,7 +41,9 @@ impl Producer {
         samples: Vec<Sample>,
     ) -> impl Future<Output = Result<Enqueued, QueueError>> + Send + use<> {
         let answer = self.ring.push(samples);
-        self.commands.wake();
+        if self.ring.has_news() {
+            self.commands.wake();
+        }
         async { answer.await.unwrap_or(Err(QueueError::Closed)) }
     }
 }

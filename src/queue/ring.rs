@@ -4,7 +4,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::oneshot;
@@ -76,6 +79,8 @@ impl Batch {
 /// See the module. Shared by producers and the owner.
 pub(super) struct Ring {
     overflow: Overflow,
+    /// The owner has been told and hasn't looked yet: once is enough, as its channel is short.
+    told: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -90,7 +95,7 @@ struct Inner {
 
 impl Ring {
     pub(super) fn new(overflow: Overflow) -> Self {
-        Self { overflow, inner: Mutex::default() }
+        Self { overflow, told: AtomicBool::new(false), inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -116,6 +121,16 @@ impl Ring {
             }
         }
         answer
+    }
+
+    /// Whether the owner has to be told that something waits; whoever asks tells it.
+    pub(super) fn has_news(&self) -> bool {
+        !self.told.swap(true, Ordering::AcqRel)
+    }
+
+    /// The owner looks now: what comes from here on is news.
+    pub(super) fn look(&self) {
+        self.told.store(false, Ordering::Release);
     }
 
     /// Takes what waits, at most `max_samples` (one tick at least); `None` when nothing does.
@@ -219,6 +234,14 @@ mod tests {
         batch.confirm(1, Enqueued::default());
         assert_eq!(one.try_recv().unwrap().unwrap().evicted, 7);
         assert!(batch.is_empty() && other.try_recv().is_err());
+    }
+
+    #[test]
+    fn owner_is_told_once_until_it_looks() {
+        let ring = Ring::new(Overflow::DropOldest);
+        assert_eq!([ring.has_news(), ring.has_news()], [true, false]);
+        ring.look();
+        assert_eq!([ring.has_news(), ring.has_news()], [true, false]);
     }
 
     #[test]

@@ -207,6 +207,7 @@ impl Work {
 
     /// Writes what waits, as long as the disk takes it.
     fn write_waiting(&mut self) {
+        self.ring.look();
         while Instant::now() >= self.trouble.write_at {
             if self.batch.is_empty() {
                 match self.ring.take(GATHER) {

@@ -246,3 +246,21 @@ async fn entry_behind_the_end_of_a_part_is_found_and_not_settled_unpeeked() {
     assert_eq!(queue.consumer.acknowledge(&[other]).await.unwrap(), 0);
     assert_eq!(queue.stats.borrow().queue.samples, 1500);
 }
+
+#[tokio::test]
+async fn many_ticks_in_a_row_leave_room_for_the_consumer() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(options(home.path()));
+    for number in 0..300 {
+        queue.producer.offer(vec![sample(number, 10)]);
+        // The consumer is never told that the queue is busy with what samplers hand over.
+        queue.consumer.peek(1, 1 << 20).await.unwrap();
+    }
+    let all: Vec<_> =
+        (300..600).map(|number| queue.producer.enqueue(vec![sample(number, 10)])).collect();
+    queue.consumer.peek(1, 1 << 20).await.unwrap();
+    for done in all {
+        let _counted = done.await.unwrap();
+    }
+    assert_eq!(queue.stats.borrow().queue.samples, 600);
+}
