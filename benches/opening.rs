@@ -56,7 +56,7 @@ fn measure(bytes: u64) {
 async fn fill(directory: &Path, bytes: u64) {
     // What is measured is the opening: it needn't be durable before.
     let queue = open(directory, bytes, Sync::Every(Duration::from_hours(1)));
-    let room = bytes - bytes / 8;
+    let room = bytes - bytes / 4;
     while queue.stats.borrow().queue.disk_bytes < room {
         let samples = (0..40).map(|_| sample()).collect();
         let done = queue.producer.enqueue(samples).await.unwrap();

@@ -77,6 +77,9 @@ pub(super) struct Generation {
     directory: PathBuf,
     db: Option<sled::Db>,
     file: File,
+    /// Atomic steps so far.
+    #[cfg(test)]
+    pub(super) commits: Cell<u64>,
 }
 
 impl Generation {
@@ -114,7 +117,13 @@ impl Generation {
         }
         // Windows' FlushFileBuffers wants a handle that may write.
         let file = File::options().read(true).write(true).open(directory.join("db"))?;
-        Ok(Self { directory: directory.to_owned(), db: Some(db), file })
+        Ok(Self {
+            directory: directory.to_owned(),
+            db: Some(db),
+            file,
+            #[cfg(test)]
+            commits: Cell::new(0),
+        })
     }
 
     fn db(&self) -> Result<&sled::Db, StorageError> {
@@ -126,6 +135,8 @@ impl Generation {
     pub(super) fn commit(&self, changes: Vec<Change<'_>>) -> Result<(), StorageError> {
         let db = self.db()?;
         let _writing = Writing::begin();
+        #[cfg(test)]
+        self.commits.update(|commits| commits + 1);
         guarded(|| {
             calm::starting_pool(|| {
                 apply(db, changes)?;
