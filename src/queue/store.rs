@@ -65,6 +65,8 @@ pub(super) struct Store {
     lent_limits: Option<(usize, u64)>,
     /// Bytes on disk below the directory that are neither in a generation nor dead letters.
     other_bytes: u64,
+    /// It was judged just now: what doesn't appear is gone.
+    is_judged: bool,
     /// Nothing more can be done about the room, until something comes in.
     tidied: bool,
     front: Option<(u64, Timestamp)>,
@@ -94,6 +96,7 @@ impl Store {
             lent: Window::default(),
             lent_limits: None,
             other_bytes: 0,
+            is_judged: true,
             tidied: false,
             front: None,
             back: None,
@@ -104,6 +107,7 @@ impl Store {
         store.back = store.newest_timestamp()?;
         store.make_room_to_open()?;
         store.find_front()?;
+        store.is_judged = false;
         store.reconcile_dead()?;
         store.tail.note(store.next_seq());
         Ok(store)

@@ -111,6 +111,11 @@ impl Store {
                     self.front = Some((first.seq, first.sample.timestamp));
                     return Ok(());
                 }
+                if !self.is_judged {
+                    // A disk that couldn't be read may pass: it is opened again, and judged.
+                    let what = "entries that must be there don't appear";
+                    return Err(StorageError::Damaged(what.into()));
+                }
                 self.note_drop();
                 let lost = self.front_live().give_up()?;
                 tracing::error!(samples = lost, "entries are missing from the queue");
