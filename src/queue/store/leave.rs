@@ -2,7 +2,13 @@
 //! exactly that can be settled, whatever else leaves meanwhile.
 
 use super::Store;
-use crate::queue::{Entry, generation::StorageError, meta::Leaves, window::Window};
+use crate::queue::{
+    Entry,
+    generation::StorageError,
+    meta::Leaves,
+    recovery::{self, Care},
+    window::Window,
+};
 
 impl Store {
     /// Reads the oldest entries, in order, of one generation, behind dead letters that are to be sent
@@ -109,12 +115,19 @@ impl Store {
                 if let (Some(head), Some(first)) = (window.head(), window.entries.first()) {
                     live.nothing_below(head);
                     self.front = Some((first.seq, first.sample.timestamp));
+                    self.is_judged = false;
                     return Ok(());
                 }
-                if !self.is_judged {
+                if !std::mem::replace(&mut self.is_judged, true)
+                    && let Some(oldest) = self.oldest.take()
+                {
                     // A disk that couldn't be read may pass: it is opened again, and judged.
-                    let what = "entries that must be there don't appear";
-                    return Err(StorageError::Damaged(what.into()));
+                    let (first_seq, end) = (oldest.first_seq, Some(oldest.meta.next_seq));
+                    drop(oldest);
+                    let opened =
+                        recovery::open_generation(&self.options, first_seq, end, Care::AsItIs)?;
+                    self.oldest = Some(opened.live());
+                    continue;
                 }
                 self.note_drop();
                 let lost = self.front_live().give_up()?;
