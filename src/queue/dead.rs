@@ -358,6 +358,11 @@ impl DeadLetters {
         self.left
     }
 
+    /// What the log may take beside itself while it is written anew, in bytes.
+    pub(super) fn spare(&self) -> u64 {
+        self.end.min(self.max_bytes / 4)
+    }
+
     /// What the log takes on disk, in bytes.
     pub(super) fn on_disk(&self) -> u64 {
         fs::symlink_metadata(&self.path).map_or(0, |metadata| files::on_disk(&metadata))

@@ -82,7 +82,7 @@ impl Store {
             // What is refused is counted, and what is opened grows by a segment; nothing gives way.
             Overflow::DropNewest => 2 * RESERVE,
         };
-        let growth = reserve + 3 * payload.saturating_sub(MAX_COMMIT as u64);
+        let growth = reserve + self.dead.spare() + 3 * payload.saturating_sub(MAX_COMMIT as u64);
         self.disk_bytes() + growth > self.options.max_bytes
             || free.is_some_and(|free| {
                 free < self.options.min_free_bytes && self.newest.counts().samples > 0
