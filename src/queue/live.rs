@@ -142,8 +142,7 @@ impl Live {
             self.append(some)?;
             self.sync()?;
         }
-        self.note(meta)?;
-        self.sync()
+        self.note_durably(meta)
     }
 
     /// Counts what was appended, once it is whole.
@@ -154,6 +153,15 @@ impl Live {
     /// Writes the meta record, in one atomic step.
     pub(super) fn note(&mut self, meta: Meta) -> Result<(), StorageError> {
         self.generation.commit(vec![(META_KEY, Some(sealed(&meta)?))])?;
+        self.meta = meta;
+        Ok(())
+    }
+
+    /// Writes the meta record, on stable storage when this returns; after an error it isn't known here,
+    /// whatever the disk says.
+    pub(super) fn note_durably(&mut self, meta: Meta) -> Result<(), StorageError> {
+        self.generation.commit(vec![(META_KEY, Some(sealed(&meta)?))])?;
+        self.sync()?;
         self.meta = meta;
         Ok(())
     }
@@ -231,8 +239,7 @@ impl Live {
         meta.left_bytes += running_total.saturating_sub(meta.running_total);
         meta.running_total = running_total.max(meta.running_total);
         meta.next_seq = next_seq.max(meta.next_seq);
-        self.note(meta)?;
-        self.sync()
+        self.note_durably(meta)
     }
 
     /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.

@@ -153,8 +153,7 @@ fn succeed(directory: &Path, old: Live, found: &mut Vec<u64>) -> Result<Live, St
     let meta = Meta { agent_id: Uuid::new_v4(), ..old.meta.succeed() };
     if !old.is_used() {
         let mut old = old;
-        old.note(meta)?;
-        old.sync()?;
+        old.note_durably(meta)?;
         return Ok(old);
     }
     let closed = Closed { first_seq: old.first_seq, counts: old.counts() };
@@ -175,8 +174,7 @@ fn adopt(newest: &mut Live, machine: Option<Uuid>) -> Result<(), StorageError> {
         }
         (None, Some(here)) => meta.machine = Some(here),
     }
-    newest.note(meta)?;
-    newest.sync()
+    newest.note_durably(meta)
 }
 
 fn open_older(

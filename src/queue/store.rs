@@ -174,8 +174,7 @@ impl Store {
         let mut meta = self.newest.meta.clone();
         meta.next_seq += count;
         meta.left.dropped.overflow += count;
-        self.newest.note(meta)?;
-        self.newest.sync()?;
+        self.newest.note_durably(meta)?;
         self.tail.note(self.next_seq());
         Ok(())
     }

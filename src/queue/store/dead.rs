@@ -110,8 +110,7 @@ impl Store {
             meta.carried.dropped.corrupt -= found;
             meta.carried.enqueued += unknown - found;
             meta.carried.dead_lettered += unknown;
-            self.newest.note(meta)?;
-            self.newest.sync()?;
+            self.newest.note_durably(meta)?;
         }
         Ok(())
     }

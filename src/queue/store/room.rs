@@ -137,8 +137,7 @@ impl Store {
         let mut meta = self.newest.meta.clone();
         meta.carried.add(&ledger);
         meta.folded_through = oldest.first_seq;
-        self.newest.note(meta)?;
-        self.newest.sync()?;
+        self.newest.note_durably(meta)?;
         let directory = oldest.directory().to_owned();
         self.oldest = None;
         fs::remove_dir_all(&directory)?;
