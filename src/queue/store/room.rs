@@ -147,13 +147,20 @@ impl Store {
     /// Opens the next generation behind the one that went.
     fn open_next(&mut self) -> Result<(), StorageError> {
         let Some(Middle { closed, end, .. }) = self.middle.pop_front() else { return Ok(()) };
-        let opened =
-            recovery::open_generation(&self.options, closed.first_seq, Some(end), Care::AsItIs)?;
-        if matches!(opened, Opened::Mended(_)) {
-            self.note_drop();
-            self.measure_rest();
-        }
+        self.open_oldest(closed.first_seq, end)
+    }
+
+    /// Opens the generation from `first_seq` to `end`, which is the oldest and not the newest.
+    pub(super) fn open_oldest(&mut self, first_seq: u64, end: u64) -> Result<(), StorageError> {
+        let opened = recovery::open_generation(&self.options, first_seq, Some(end), Care::AsItIs)?;
+        let is_mended = matches!(opened, Opened::Mended(_));
         self.oldest = Some(opened.live());
+        if is_mended {
+            self.note_drop();
+            // The damaged one is in the quarantine; what was lent of it has other places.
+            self.measure_rest();
+            self.lent_limits = None;
+        }
         Ok(())
     }
 

@@ -32,7 +32,26 @@ fn samples(count: usize) -> Vec<Sample> {
         interval: Duration::from_secs(5),
         metrics: Metrics::Cpu(Cpu::default()),
     };
-    vec![sample; count]
+    let mut samples = vec![sample; count];
+    for (number, sample) in samples.iter_mut().enumerate() {
+        // As many bytes as some processors have.
+        let host = format!("{number}{}", "x".repeat(900));
+        sample.origin = Arc::new(Origin { host, ..Origin::default() });
+    }
+    samples
+}
+
+/// Enqueues so many samples in ticks of ten; the first has the number 1.
+fn fill(work: &mut Work, count: usize) {
+    for _ in 0..count / 10 {
+        drop(work.ring.push(samples(10)));
+        work.write_waiting();
+    }
+    assert!(work.batch.is_empty());
+}
+
+fn disk_bytes(work: &Work) -> u64 {
+    work.store.as_ref().unwrap().stats().queue.disk_bytes
 }
 
 fn full() -> StorageError {
@@ -55,8 +74,7 @@ fn ballast_that_is_taken_again_counts_below_the_cap() {
     // The forwarder goes on, so that the store is open before the ballast is back.
     work.with(Doing::Other, |store| store.peek(1, 1)).unwrap();
     assert!(work.has_room_again());
-    let counted = work.store.as_ref().unwrap().stats().queue.disk_bytes;
-    assert_eq!(counted, files::tree_on_disk(home.path()));
+    assert_eq!(disk_bytes(&work), files::tree_on_disk(home.path()));
 }
 
 #[test]
@@ -84,4 +102,18 @@ fn queue_that_closes_tries_once_more_to_write_what_waits() {
     work.trouble.open_at = Instant::now() + Duration::from_secs(3600);
     work.close();
     assert_eq!(told.try_recv().unwrap().unwrap(), Enqueued::default());
+}
+
+#[test]
+fn what_was_peeked_is_settled_by_a_store_that_was_opened_since_wherever_it_stands() {
+    let home = tempfile::tempdir().unwrap();
+    let mut work = work(home.path());
+    fill(&mut work, 20);
+    work.with(Doing::Other, |store| store.peek(20, u64::MAX)).unwrap();
+    work.fail(&full(), Doing::Other);
+    let settled = work.with(Doing::Other, |store| store.settle(&[8, 9, 12]));
+    assert_eq!(settled.unwrap(), 3);
+    let left = work.with(Doing::Other, |store| store.peek(20, u64::MAX)).unwrap();
+    let expected: Vec<u64> = (1..=20).filter(|seq| ![8, 9, 12].contains(seq)).collect();
+    assert_eq!(left.iter().map(|entry| entry.seq).collect::<Vec<_>>(), expected);
 }
