@@ -304,6 +304,12 @@ impl DeadLetters {
         Ok(found.into_iter().map(|letter| letter.entry).collect())
     }
 
+    /// The entry of the dead letter `seq`, if it is here and can be read.
+    pub(super) fn entry(&mut self, seq: u64) -> Result<Option<Entry>, StorageError> {
+        let found = self.list(seq, 1, u64::MAX)?.pop().map(|letter| letter.entry);
+        Ok(found.filter(|entry| entry.seq == seq))
+    }
+
     fn some(
         &mut self,
         (from_seq, max, max_bytes): (u64, usize, u64),
@@ -356,6 +362,11 @@ impl DeadLetters {
     /// What became of those that are none any more.
     pub(super) fn left(&self) -> Left {
         self.left
+    }
+
+    /// What the log may take beside itself while it is written anew, in bytes.
+    pub(super) fn spare(&self) -> u64 {
+        self.end.min(self.max_bytes / 4)
     }
 
     /// What the log takes on disk, in bytes.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Ledger;
+use super::{Dropped, Ledger, record::MAX_NUMBER};
 
 /// What a generation knows of itself and, the newest one, of the queue. It is written when
 /// something leaves; what came in since is told by the entries.
@@ -79,6 +79,16 @@ impl Meta {
         }
     }
 
+    /// Whether its numbers are some that a queue can have: a checksum says only that somebody wrote them.
+    pub(super) fn is_possible(&self) -> bool {
+        let Self { next_seq, head, base_total, running_total, left, left_bytes, carried, .. } =
+            self;
+        let numbers = [next_seq, head, base_total, running_total, left_bytes];
+        numbers.into_iter().all(|number| *number <= MAX_NUMBER)
+            && is_possible(left)
+            && is_possible(carried)
+    }
+
     /// What is and was in a generation that began at `first_seq`.
     pub(super) fn counts(&self, first_seq: u64) -> Counts {
         let mut ledger = self.left;
@@ -106,4 +116,19 @@ impl Counts {
         self.ledger.dropped.corrupt += self.samples;
         self.ledger
     }
+}
+
+impl Closed {
+    /// As [`Meta::is_possible`].
+    pub(super) fn is_possible(&self) -> bool {
+        let Counts { samples, bytes, ledger } = &self.counts;
+        self.first_seq.max(*samples).max(*bytes) <= MAX_NUMBER && is_possible(ledger)
+    }
+}
+
+fn is_possible(ledger: &Ledger) -> bool {
+    let Ledger { enqueued, acknowledged, dead_lettered, dropped } = ledger;
+    let Dropped { overflow, expired, corrupt, purged } = dropped;
+    let counts = [enqueued, acknowledged, dead_lettered, overflow, expired, corrupt, purged];
+    counts.into_iter().all(|count| *count <= MAX_NUMBER)
 }

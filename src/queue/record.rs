@@ -20,6 +20,10 @@ pub const VERSION: u8 = 3;
 pub const MAX_VALUE: usize = 4096;
 /// The longest part of a payload in one frame.
 pub const MAX_PART: usize = MAX_VALUE - HEADER;
+/// No count, no sequence number is larger: whatever a file claims, adding some up doesn't wrap.
+pub const MAX_NUMBER: u64 = 1 << 56;
+/// Of a later version no part is longer.
+const LONGEST_LATER: usize = 64 << 10;
 /// The largest payload: more is refused at enqueue.
 pub const MAX_PAYLOAD: usize = 16 << 20;
 /// Length of a frame's header.
@@ -110,7 +114,7 @@ fn codec() -> impl bincode::Options {
 pub fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, TooLarge> {
     codec()
         .serialize(value)
-        .map_err(|_| TooLarge(bincode::serialized_size(value).unwrap_or(u64::MAX)))
+        .map_err(|_| TooLarge(bincode::serialized_size(value).unwrap_or(u32::MAX.into())))
 }
 
 /// What a sample takes in the queue, in bytes: its payload and its frames.
@@ -123,7 +127,10 @@ pub fn size(sample: &Sample) -> u64 {
 /// The payload of a sample, in bytes.
 #[must_use]
 pub fn weight(sample: &Sample) -> u64 {
-    payload(Uuid::nil(), sample).map_or(u64::MAX, |payload| payload.len() as u64)
+    payload(Uuid::nil(), sample).map_or_else(
+        |TooLarge(bytes)| bytes.min(u64::from(u32::MAX)),
+        |payload| payload.len() as u64,
+    )
 }
 
 /// The payload of the record of a sample.
@@ -177,6 +184,11 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
     let [index, count] =
         [u16::from_le_bytes([header[6], header[7]]), u16::from_le_bytes([header[8], header[9]])];
     let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
+    // Before the checksum: where every place of a file claims to be a frame of all that follows, those
+    // take hours.
+    if length > if header[4] > VERSION { LONGEST_LATER } else { MAX_PART } {
+        return Err(DecodeError::Damaged("longer than any part"));
+    }
     let payload = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
     if checksum(&header[..HEADER - 4], payload) != le_u32(header, 30) {
         return Err(DecodeError::Damaged("wrong checksum"));
@@ -187,17 +199,11 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
     if header[4] >= block::SINCE && header[5] == block::KIND {
         return Err(DecodeError::Damaged("a block"));
     }
-    if index >= count || length > MAX_PART || header[4] == 0 {
+    let (seq, running_total) = (le_u64(header, 10), le_u64(header, 18));
+    if index >= count || seq.max(running_total) > MAX_NUMBER || header[4] == 0 {
         return Err(DecodeError::Damaged("impossible header"));
     }
-    Ok(Part {
-        version: header[4],
-        seq: le_u64(header, 10),
-        index,
-        count,
-        running_total: le_u64(header, 18),
-        payload,
-    })
+    Ok(Part { version: header[4], seq, index, count, running_total, payload })
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {
@@ -320,3 +326,6 @@ pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 fn checksum_of(payload: &[u8]) -> u32 {
     crc32fast::hash(payload)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use super::{
     generation::StorageError,
     live::{self, Live},
     meta::{Closed, Meta},
+    record::MAX_NUMBER,
     store::{Memory, Middle},
     tail::Tail,
 };
@@ -100,7 +101,7 @@ fn remove_unborn(directory: &Path) -> io::Result<()> {
 
 /// The first sequence number of the generation whose directory has this name.
 pub(super) fn first_seq(name: &str) -> Option<u64> {
-    name.strip_prefix(PREFIX)?.parse().ok()
+    name.strip_prefix(PREFIX)?.parse().ok().filter(|first_seq| *first_seq <= MAX_NUMBER)
 }
 
 /// The generations in `directory`, the oldest first.
@@ -153,8 +154,7 @@ fn succeed(directory: &Path, old: Live, found: &mut Vec<u64>) -> Result<Live, St
     let meta = Meta { agent_id: Uuid::new_v4(), ..old.meta.succeed() };
     if !old.is_used() {
         let mut old = old;
-        old.note(meta)?;
-        old.sync()?;
+        old.note_durably(meta)?;
         return Ok(old);
     }
     let closed = Closed { first_seq: old.first_seq, counts: old.counts() };
@@ -175,8 +175,7 @@ fn adopt(newest: &mut Live, machine: Option<Uuid>) -> Result<(), StorageError> {
         }
         (None, Some(here)) => meta.machine = Some(here),
     }
-    newest.note(meta)?;
-    newest.sync()
+    newest.note_durably(meta)
 }
 
 fn open_older(
@@ -186,7 +185,7 @@ fn open_older(
     care: Care,
 ) -> Result<(Option<Live>, VecDeque<Middle>), StorageError> {
     let directory = &options.directory;
-    let catalog = newest.catalog()?;
+    let catalog = catalog(newest)?;
     let (mut oldest, mut middle) = (None, VecDeque::new());
     let folded = newest.meta.folded_through;
     for first_seq in found.iter().filter(|first_seq| **first_seq <= folded) {
@@ -209,6 +208,19 @@ fn open_older(
         }
     }
     Ok((oldest, middle))
+}
+
+/// Parts that aren't in it are opened and counted, so that one that can't be read is no loss.
+fn catalog(newest: &Live) -> Result<Vec<Closed>, StorageError> {
+    let mut catalog = newest.catalog().or_else(|error| match error {
+        StorageError::Damaged(what) => {
+            tracing::warn!(what, "the catalog of the queue's parts can't be read");
+            Ok(Vec::new())
+        }
+        other => Err(other),
+    })?;
+    catalog.retain(Closed::is_possible);
+    Ok(catalog)
 }
 
 /// Where the generation from `first_seq` ends: where the next one began, be that still there or not.

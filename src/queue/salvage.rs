@@ -18,6 +18,8 @@ use super::{
 
 /// How [`MAGIC`] and [`SEAL`] begin.
 const COMMON: &[u8] = b"cQ";
+/// No meta record has so many bytes.
+const LONGEST_META: usize = 1024;
 /// What is read at once where the disk refuses to be read.
 const PAGE: usize = 4096;
 
@@ -132,7 +134,7 @@ impl Salvage {
                 Err(DecodeError::LaterVersion(version)) => return Err(version),
                 Err(DecodeError::Damaged(_)) => torn += u64::from(rest.starts_with(&MAGIC)),
             }
-            if let Ok(found) = record::unseal::<Meta>(rest)
+            if let Some(found) = meta_record(rest)
                 && meta.as_ref().is_none_or(|last| age(last) <= age(&found))
             {
                 meta = Some(found);
@@ -230,6 +232,12 @@ fn take_frames(parts: &mut Parts, frames: &[u8]) {
         parts.insert((part.seq, part.index), (part.count, part.running_total, frame.to_vec()));
         rest = behind;
     }
+}
+
+/// The meta record at the start of `bytes`. What says that it is longer isn't worth its checksum.
+fn meta_record(bytes: &[u8]) -> Option<Meta> {
+    record::sealed_length(bytes).filter(|length| *length <= LONGEST_META)?;
+    record::unseal(bytes).ok().filter(Meta::is_possible)
 }
 
 /// Later meta records know of more that came and left.

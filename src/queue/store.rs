@@ -131,12 +131,10 @@ impl Store {
         if let Some(found) = self.newest.newest_timestamp()? {
             return Ok(Some(found));
         }
-        let Some(Middle { closed, .. }) = self.middle.back() else {
+        let Some(before) = self.middle.back() else {
             return self.oldest.as_ref().map_or(Ok(None), Live::newest_timestamp);
         };
-        let path = recovery::generation_path(&self.options.directory, closed.first_seq);
-        let before = Live::open(&path, closed.first_seq).ok();
-        Ok(before.and_then(|live| live.newest_timestamp().ok()).flatten())
+        Ok(self.last_of_closed(before).map(|last| last.sample.timestamp))
     }
 
     /// Appends samples in order, each commit synced when the policy says so. When this returns
@@ -159,13 +157,17 @@ impl Store {
                 }
                 Err(error) => {
                     tracing::error!(%error, "refused a sample");
+                    // In a step of its own: what comes in is told by entries, this by a note.
+                    refused += self.write(&mut commit)?;
                     commit.refuse();
+                    refused += self.write(&mut commit)?;
                 }
             }
         }
         refused += self.write(&mut commit)?;
-        let dropped = self.ledger().dropped.total() - before;
-        Ok(Enqueued { refused, evicted: dropped - refused })
+        let dropped = self.ledger().dropped.total().saturating_sub(before);
+        // Mending a generation on the way may have found what was counted as gone.
+        Ok(Enqueued { refused, evicted: dropped.saturating_sub(refused) })
     }
 
     /// Gives numbers to `count` samples that were dropped before they could be written.
@@ -174,8 +176,7 @@ impl Store {
         let mut meta = self.newest.meta.clone();
         meta.next_seq += count;
         meta.left.dropped.overflow += count;
-        self.newest.note(meta)?;
-        self.newest.sync()?;
+        self.newest.note_durably(meta)?;
         self.tail.note(self.next_seq());
         Ok(())
     }
@@ -319,3 +320,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

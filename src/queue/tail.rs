@@ -5,7 +5,7 @@
 
 use std::{fs::File, io, path::Path};
 
-use super::files;
+use super::{files, record::MAX_NUMBER};
 use crate::host;
 
 const NAME: &str = "tail";
@@ -43,11 +43,12 @@ impl Tail {
         let bytes = std::fs::read(directory.join(NAME)).ok()?;
         let (content, crc) = bytes.get(..LENGTH)?.split_at(LENGTH - 4);
         let (next_seq, boot_id) = content.strip_prefix(&MAGIC)?.split_first_chunk()?;
-        if crc32fast::hash(content).to_le_bytes() != crc {
+        let next_seq = u64::from_le_bytes(*next_seq);
+        if crc32fast::hash(content).to_le_bytes() != crc || next_seq > MAX_NUMBER {
             return None;
         }
         let exact = boot_id == host::boot_id() && boot_id != [0; 16];
-        Some(Mark { next_seq: u64::from_le_bytes(*next_seq), exact })
+        Some(Mark { next_seq, exact })
     }
 
     /// Writes down that `next_seq` comes next. What is before it is on stable storage already.

@@ -47,6 +47,11 @@ impl Trouble {
         Self { now: None, write_at: Instant::now(), open_at: Instant::now() }
     }
 
+    /// The next attempt isn't waited for.
+    pub(super) fn hurry(&mut self) {
+        (self.write_at, self.open_at) = (Instant::now(), Instant::now());
+    }
+
     /// Something failed.
     pub(super) fn begin(&mut self, error: &StorageError, doing: Doing, now: Timestamp) {
         let writing = doing == Doing::Appending;
@@ -89,6 +94,20 @@ impl Trouble {
     }
 }
 
+/// The same number on every system that has it.
+const EIO: i32 = 5;
+
+/// Whether the daemon begins all the same: what a disk refuses today it may take tomorrow.
+pub(super) fn may_pass(error: &StorageError) -> bool {
+    match error {
+        StorageError::Io(error) | StorageError::Sync(error) => {
+            // EIO has no kind of its own.
+            is_full_kind(error.kind()) || error.raw_os_error() == Some(EIO)
+        }
+        StorageError::Damaged(_) | StorageError::LaterVersion(_) => false,
+    }
+}
+
 /// Whether there was no room.
 pub(super) fn is_full(error: &StorageError) -> bool {
     match error {
@@ -100,6 +119,6 @@ pub(super) fn is_full(error: &StorageError) -> bool {
 }
 
 /// Whether an error of this kind means that there was no room.
-pub(super) fn is_full_kind(kind: io::ErrorKind) -> bool {
+fn is_full_kind(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

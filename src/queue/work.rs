@@ -97,7 +97,7 @@ impl Work {
         };
         match work.open() {
             Ok(()) => {}
-            Err(error) if passes(&error) => work.fail(&error, Doing::Appending),
+            Err(error) if trouble::may_pass(&error) => work.fail(&error, Doing::Appending),
             Err(error) => return Err(error),
         }
         work.publish();
@@ -228,11 +228,18 @@ impl Work {
 
     /// Whether the disk takes the ballast again, without which nothing is written to it.
     fn has_room_again(&mut self) -> bool {
-        let restored = self.ballast.restore();
+        let restored = self.restore_ballast();
         if restored.is_err() {
             self.trouble.write_at = Instant::now() + trouble::PAUSE;
         }
         restored.is_ok()
+    }
+
+    /// An open store has to know what the ballast takes below the cap.
+    fn restore_ballast(&mut self) -> io::Result<()> {
+        let restored = self.ballast.restore();
+        self.store.as_mut().into_iter().for_each(Store::measure_rest);
+        restored
     }
 
     /// Samples that were dropped get their numbers, then the others are appended. After an error
@@ -282,7 +289,7 @@ impl Work {
             Ok(_) => {
                 if self.trouble.end(doing) {
                     // If there isn't room for it yet, the next trouble has to do without.
-                    self.ballast.restore().ok();
+                    self.restore_ballast().ok();
                 }
             }
             Err(error) => self.fail(error, doing),
@@ -367,7 +374,7 @@ impl Work {
     /// Writes what still can be written, and says what can't.
     fn close(mut self) {
         self.ring.close();
-        self.trouble.write_at = Instant::now();
+        self.trouble.hurry();
         self.write_waiting();
         if self.store.as_ref().is_some_and(|store| store.sync_due().is_some()) {
             self.with(Doing::Other, Store::sync).ok();
@@ -380,22 +387,10 @@ impl Work {
     }
 }
 
-/// Whether the daemon begins all the same: what a disk refuses today it may take tomorrow.
-fn passes(error: &StorageError) -> bool {
-    let passes = |error: &io::Error| {
-        // EIO has no kind of its own.
-        trouble::is_full_kind(error.kind()) || error.raw_os_error() == Some(EIO)
-    };
-    match error {
-        StorageError::Io(error) | StorageError::Sync(error) => passes(error),
-        StorageError::Damaged(_) | StorageError::LaterVersion(_) => false,
-    }
-}
-
-/// The same number on every system that has it.
-const EIO: i32 = 5;
-
 fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
     // Whoever asked may have stopped waiting; what was done is done.
     reply.send(result).ok();
 }
+
+#[cfg(test)]
+mod tests;

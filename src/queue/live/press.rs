@@ -60,3 +60,71 @@ impl Live {
         Ok(gathered)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{
+        commit::Commit,
+        live::tests::{meta, sample},
+        meta::Leaves,
+    };
+
+    /// A generation with `count` values of one entry each.
+    fn filled(directory: &std::path::Path, count: u64) -> Live {
+        let mut live = Live::create(&directory.join("gen"), &meta(), &[]).unwrap();
+        let payload = record::payload(uuid::Uuid::nil(), &sample()).unwrap();
+        for seq in 1..=count {
+            let mut commit = Commit::after(seq, live.meta.running_total);
+            commit.add(&payload, jiff::Timestamp::UNIX_EPOCH);
+            live.append(commit.take_values()).unwrap();
+            live.advance(commit.next_seq, commit.running_total);
+        }
+        live
+    }
+
+    fn seqs(live: &Live) -> Vec<u64> {
+        let window = live.scan(10_000, u64::MAX).unwrap();
+        window.entries.iter().map(|entry| entry.seq).collect()
+    }
+
+    #[test]
+    fn what_waits_takes_few_values_and_the_newest_stay_as_they_are() {
+        let home = tempfile::tempdir().unwrap();
+        let mut live = filled(home.path(), 1000);
+        while live.wants_to_press(0) {
+            let before = live.generation.commits.get();
+            live.press().unwrap();
+            assert_eq!(live.generation.commits.get() - before, 1, "one atomic step");
+        }
+        let values = live.values().unwrap();
+        let loose = values.iter().filter(|(_, value)| crate::queue::record::block::is_loose(value));
+        assert!((64..88).contains(&loose.count()));
+        assert!(values.len() < 130, "{} values", values.len());
+        assert_eq!(seqs(&live), (1..=1000).collect::<Vec<_>>());
+        assert_eq!(live.count().unwrap(), 1000);
+        assert!(live.holds(1).unwrap() && live.holds(500).unwrap() && !live.holds(1001).unwrap());
+        drop(live);
+        let live = Live::open(&home.path().join("gen"), 1).unwrap();
+        assert_eq!((live.meta.next_seq, live.counts().samples), (1001, 1000));
+    }
+
+    #[test]
+    fn what_is_lent_is_left_alone_and_can_leave_afterwards() {
+        let home = tempfile::tempdir().unwrap();
+        let mut live = filled(home.path(), 300);
+        let mut window = live.scan(100, u64::MAX).unwrap();
+        while live.wants_to_press(window.end()) {
+            live.press().unwrap();
+        }
+        let gone: Vec<u64> = (1..=100).collect();
+        live.remove(&mut window, &gone, Leaves::Acknowledged).unwrap();
+        assert_eq!(seqs(&live), (101..=300).collect::<Vec<_>>());
+        // Of a block, every other one.
+        let mut window = live.scan(150, u64::MAX).unwrap();
+        let gone: Vec<u64> = (101..=200).filter(|seq| seq % 2 == 0).collect();
+        live.remove(&mut window, &gone, Leaves::Acknowledged).unwrap();
+        let left: Vec<u64> = (101..=300).filter(|seq| *seq > 200 || seq % 2 == 1).collect();
+        assert_eq!((seqs(&live), live.count().unwrap()), (left, live.counts().samples));
+    }
+}

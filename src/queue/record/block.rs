@@ -5,7 +5,8 @@
 use std::{borrow::Cow, io};
 
 use super::{
-    DecodeError, HEADER, MAGIC, MAX_VALUE, VERSION, checksum, le_u32, le_u64, parse_frame,
+    DecodeError, HEADER, MAGIC, MAX_NUMBER, MAX_VALUE, VERSION, checksum, le_u32, le_u64,
+    parse_frame,
 };
 
 /// What stands behind the version of a block; 0 in that of a frame.
@@ -38,6 +39,10 @@ impl<'a> Block<'a> {
             return Err(DecodeError::Damaged("no block"));
         }
         let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
+        // Before the checksum, as of frames. What is left of a block is shorter than it was.
+        if length > 2 * MAX_VALUE {
+            return Err(DecodeError::Damaged("longer than any block"));
+        }
         let packed = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
         if checksum(&header[..HEADER - 4], packed) != le_u32(header, 30) {
             return Err(DecodeError::Damaged("wrong checksum"));
@@ -46,6 +51,9 @@ impl<'a> Block<'a> {
             return Err(DecodeError::LaterVersion(header[4]));
         }
         let seqs = (le_u64(header, 10), le_u64(header, 18));
+        if seqs.0 > seqs.1 || seqs.1 > MAX_NUMBER {
+            return Err(DecodeError::Damaged("impossible header"));
+        }
         Ok(Self { seqs, records: u16::from_le_bytes([header[8], header[9]]), packed })
     }
 

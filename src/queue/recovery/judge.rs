@@ -57,10 +57,11 @@ impl Case<'_> {
             return None;
         }
         let copy = directory.join(format!("{}trial", live::UNBORN));
-        let judged = self.copy(path, &copy).map(|()| self.judge(&copy));
+        // It is closed again before it is removed.
+        let flaw = self.copy(path, &copy).ok().and_then(|()| self.judge(&copy).ok()?.err());
         // The next opening removes what can't be removed now.
         fs::remove_dir_all(&copy).ok();
-        judged.ok()?.ok()?.err()
+        flaw
     }
 
     fn copy(&self, path: &Path, copy: &Path) -> io::Result<()> {

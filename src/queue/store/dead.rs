@@ -15,11 +15,11 @@ impl Store {
     ) -> Result<u64, StorageError> {
         self.lend_again(seqs)?;
         let mut count = 0;
-        for seq in
-            seqs.iter().filter(|seq| self.dead.is_retrying(**seq)).copied().collect::<Vec<_>>()
-        {
-            for letter in self.dead.list(seq, 1, u64::MAX)? {
-                self.dead.add(&letter.entry, refusal)?;
+        for seq in seqs {
+            if self.dead.is_retrying(*seq)
+                && let Some(entry) = self.dead.entry(*seq)?
+            {
+                self.dead.add(&entry, refusal)?;
                 count += 1;
             }
         }
@@ -29,6 +29,10 @@ impl Store {
         let result = kept.and_then(|()| self.leave(&mut window, &gone, Leaves::DeadLettered));
         self.lent = window;
         result?;
+        if !gone.is_empty() {
+            // Else a power cut brings it back into the queue, whatever became of the dead letter.
+            self.front_live().sync()?;
+        }
         self.shrink()?;
         Ok(count + gone.len() as u64)
     }
@@ -110,8 +114,7 @@ impl Store {
             meta.carried.dropped.corrupt -= found;
             meta.carried.enqueued += unknown - found;
             meta.carried.dead_lettered += unknown;
-            self.newest.note(meta)?;
-            self.newest.sync()?;
+            self.newest.note_durably(meta)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use super::{Middle, Store};
 use crate::queue::{
+    Entry,
     generation::StorageError,
     inspector::{Amount, Cursor, Page},
     leaf::leaf,
@@ -85,6 +86,14 @@ impl Store {
         let whole = Salvage::of(&bytes).unwrap_or_default();
         let here = whole.seqs().filter(|seq| (first_seq..middle.end).contains(seq)).count() as u64;
         (window, next, middle.closed.counts.samples.saturating_sub(here))
+    }
+
+    /// The last entry of a closed generation, if it can be read.
+    pub(super) fn last_of_closed(&self, middle: &Middle) -> Option<Entry> {
+        let path = recovery::generation_path(&self.options.directory, middle.closed.first_seq);
+        let raw = salvage::read(&path).ok()?;
+        let last = middle.end.saturating_sub(1)..middle.end;
+        leaf(&raw.bytes, &last, 1, u64::MAX).0.entries.pop()
     }
 
     /// All generations, the oldest first.

@@ -2,13 +2,10 @@
 //! exactly that can be settled, whatever else leaves meanwhile.
 
 use super::Store;
-use crate::queue::{
-    Entry,
-    generation::StorageError,
-    meta::Leaves,
-    recovery::{self, Care},
-    window::Window,
-};
+use crate::queue::{Entry, generation::StorageError, meta::Leaves, window::Window};
+
+/// No consumer asks for more.
+const MOST_LENT: usize = 20_000;
 
 impl Store {
     /// Reads the oldest entries, in order, of one generation, behind dead letters that are to be sent
@@ -55,10 +52,13 @@ impl Store {
 
     /// A handle that was opened anew doesn't know what was peeked from the one before.
     pub(super) fn lend_again(&mut self, seqs: &[u64]) -> Result<(), StorageError> {
-        if self.lent_limits.is_some() || self.front.is_none() {
+        let (Some((first, _)), Some(last)) = (self.front, seqs.last()) else { return Ok(()) };
+        if self.lent_limits.is_some() || *last < first {
             return Ok(());
         }
-        self.lend((seqs.len(), u64::MAX))
+        // They needn't be the first.
+        let count = usize::try_from(last - first + 1).unwrap_or(MOST_LENT);
+        self.lend((count.min(MOST_LENT), u64::MAX))
     }
 
     /// Removes the entries `gone` of `window`, which belong to the oldest generation.
@@ -118,15 +118,9 @@ impl Store {
                     self.is_judged = false;
                     return Ok(());
                 }
-                if !std::mem::replace(&mut self.is_judged, true)
-                    && let Some(oldest) = self.oldest.take()
-                {
-                    // A disk that couldn't be read may pass: it is opened again, and judged.
-                    let (first_seq, end) = (oldest.first_seq, Some(oldest.meta.next_seq));
-                    drop(oldest);
-                    let opened =
-                        recovery::open_generation(&self.options, first_seq, end, Care::AsItIs)?;
-                    self.oldest = Some(opened.live());
+                // A disk that couldn't be read may pass: it is opened again, and judged.
+                if !std::mem::replace(&mut self.is_judged, true) {
+                    self.judge_again()?;
                     continue;
                 }
                 self.note_drop();
@@ -138,5 +132,15 @@ impl Store {
             }
             self.retire_oldest()?;
         }
+    }
+
+    /// Of the newest generation the whole queue has to be opened again for that.
+    fn judge_again(&mut self) -> Result<(), StorageError> {
+        let Some(oldest) = self.oldest.take() else {
+            return Err(StorageError::Damaged("entries that must be there don't appear".into()));
+        };
+        let (first_seq, end) = (oldest.first_seq, oldest.meta.next_seq);
+        drop(oldest);
+        self.open_oldest(first_seq, end)
     }
 }

@@ -98,7 +98,7 @@ impl Store {
             // What is refused is counted, and what is opened grows by a segment; nothing gives way.
             Overflow::DropNewest => 2 * RESERVE,
         };
-        let growth = reserve + 3 * payload.saturating_sub(MAX_COMMIT as u64);
+        let growth = reserve + self.dead.spare() + 3 * payload.saturating_sub(MAX_COMMIT as u64);
         self.disk_bytes() + growth > self.options.max_bytes
             || free.is_some_and(|free| {
                 free < self.options.min_free_bytes && self.newest.counts().samples > 0
@@ -153,8 +153,7 @@ impl Store {
         let mut meta = self.newest.meta.clone();
         meta.carried.add(&ledger);
         meta.folded_through = oldest.first_seq;
-        self.newest.note(meta)?;
-        self.newest.sync()?;
+        self.newest.note_durably(meta)?;
         let directory = oldest.directory().to_owned();
         self.oldest = None;
         fs::remove_dir_all(&directory)?;
@@ -164,13 +163,20 @@ impl Store {
     /// Opens the next generation behind the one that went.
     fn open_next(&mut self) -> Result<(), StorageError> {
         let Some(Middle { closed, end, .. }) = self.middle.pop_front() else { return Ok(()) };
-        let opened =
-            recovery::open_generation(&self.options, closed.first_seq, Some(end), Care::AsItIs)?;
-        if matches!(opened, Opened::Mended(_)) {
-            self.note_drop();
-            self.measure_rest();
-        }
+        self.open_oldest(closed.first_seq, end)
+    }
+
+    /// Opens the generation from `first_seq` to `end`, which is the oldest and not the newest.
+    pub(super) fn open_oldest(&mut self, first_seq: u64, end: u64) -> Result<(), StorageError> {
+        let opened = recovery::open_generation(&self.options, first_seq, Some(end), Care::AsItIs)?;
+        let is_mended = matches!(opened, Opened::Mended(_));
         self.oldest = Some(opened.live());
+        if is_mended {
+            self.note_drop();
+            // The damaged one is in the quarantine; what was lent of it has other places.
+            self.measure_rest();
+            self.lent_limits = None;
+        }
         Ok(())
     }
 

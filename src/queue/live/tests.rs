@@ -1,0 +1,160 @@
+//! What a generation believes of its own file, and what it writes in one step.
+
+use super::*;
+use crate::queue::recovery;
+
+fn value(version: u8) -> Vec<u8> {
+    let mut frames: Vec<_> = record::frames(7, 300, b"payload").map(|(_, frame)| frame).collect();
+    let frame = &mut frames[0];
+    frame[4] = version;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&frame[..record::HEADER - 4]);
+    hasher.update(&frame[record::HEADER..]);
+    frame[record::HEADER - 4..record::HEADER].copy_from_slice(&hasher.finalize().to_le_bytes());
+    frames.remove(0)
+}
+
+#[test]
+fn last_whole_record_is_the_high_water_mark() {
+    let mut two = value(1);
+    two.extend(value(1));
+    assert_eq!(last_whole(&two).unwrap(), Some((7, 300)));
+    let torn = record::frames(8, 9000, &[0; 9000]).next().unwrap().1;
+    assert_eq!(last_whole(&torn).unwrap(), None);
+}
+
+#[test]
+fn value_of_a_later_version_is_refused_not_taken_for_torn() {
+    let later = record::VERSION + 1;
+    let found = last_whole(&value(later));
+    assert!(
+        matches!(found, Err(StorageError::LaterVersion(version)) if version == later),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn damaged_last_value_is_no_high_water_mark() {
+    let mut flipped = value(1);
+    flipped[record::HEADER + 2] ^= 4;
+    assert!(matches!(last_whole(&flipped), Err(StorageError::Damaged(_))));
+}
+
+#[test]
+fn what_leaves_and_its_count_are_one_atomic_step() {
+    let home = tempfile::tempdir().unwrap();
+    let mut live = Live::create(&home.path().join("gen"), &meta(), &[]).unwrap();
+    let payload = crate::queue::record::payload(uuid::Uuid::nil(), &sample()).unwrap();
+    let mut commit = crate::queue::commit::Commit::after(1, 0);
+    (0..40).for_each(|_| commit.add(&payload, jiff::Timestamp::UNIX_EPOCH));
+    live.append(commit.take_values()).unwrap();
+    live.advance(commit.next_seq, commit.running_total);
+    // From the middle, so that a shared value is written anew; then all that is before.
+    for gone in [vec![3, 5, 30], (1..30).filter(|seq| ![3, 5].contains(seq)).collect()] {
+        let before = live.generation.commits.get();
+        let mut window = live.scan(100, 1 << 20).unwrap();
+        live.remove(&mut window, &gone, Leaves::Acknowledged).unwrap();
+        assert_eq!(live.generation.commits.get() - before, 1);
+        assert_eq!(live.count().unwrap(), live.counts().samples);
+    }
+    assert_eq!(live.counts().ledger.acknowledged, 30);
+}
+
+pub(super) fn meta() -> Meta {
+    Meta {
+        agent_id: uuid::Uuid::nil(),
+        machine: None,
+        next_seq: 1,
+        head: 1,
+        base_total: 0,
+        running_total: 0,
+        left: crate::queue::Ledger::default(),
+        left_bytes: 0,
+        carried: crate::queue::Ledger::default(),
+        folded_through: 0,
+        dropped_at: None,
+        rate: 0.0,
+    }
+}
+
+pub(super) fn sample() -> crate::sample::Sample {
+    crate::sample::Sample {
+        timestamp: jiff::Timestamp::UNIX_EPOCH,
+        since_boot: None,
+        origin: std::sync::Arc::default(),
+        interval: std::time::Duration::from_secs(5),
+        metrics: crate::sample::Metrics::Cpu(crate::sample::Cpu::default()),
+    }
+}
+
+fn options(directory: &Path) -> crate::queue::Options {
+    crate::queue::Options {
+        directory: directory.to_owned(),
+        max_bytes: 20_000_000,
+        min_free_bytes: 0,
+        overflow: crate::queue::Overflow::DropOldest,
+        max_age: None,
+        sync: crate::queue::Sync::Always,
+    }
+}
+
+/// A queue of one part with `count` entries, to which `change` did something.
+fn spoiled(directory: &Path, count: u64, change: impl FnOnce(&mut Live)) {
+    let meta = meta();
+    let path = recovery::generation_path(directory, 1);
+    let mut live = Live::create(&path, &meta, &[]).unwrap();
+    let payload = record::payload(uuid::Uuid::nil(), &sample()).unwrap();
+    let mut commit = crate::queue::commit::Commit::after(1, 0);
+    (0..count).for_each(|_| commit.add(&payload, jiff::Timestamp::UNIX_EPOCH));
+    live.append(commit.take_values()).unwrap();
+    live.advance(commit.next_seq, commit.running_total);
+    change(&mut live);
+}
+
+/// What a queue that was opened all the same says of its entries, and the number that comes next.
+fn opened(directory: &Path) -> (u64, u64) {
+    let parts = recovery::open(&options(directory), None, None).unwrap();
+    let all = parts.oldest.iter().chain([&parts.newest]);
+    (all.map(|live| live.counts().samples).sum(), parts.newest.meta.next_seq)
+}
+
+#[test]
+fn catalog_that_can_not_be_read_stops_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    spoiled(home.path(), 5, |live| {
+        live.generation.commit(vec![(CATALOG_KEY, Some(b"nonsense".to_vec()))]).unwrap();
+    });
+    assert_eq!(opened(home.path()), (5, 6));
+}
+
+#[test]
+fn meta_record_with_impossible_numbers_is_a_damage() {
+    for spoil in [
+        |meta: &mut Meta| meta.next_seq = u64::MAX,
+        |meta: &mut Meta| meta.running_total = u64::MAX,
+        |meta: &mut Meta| meta.left.dropped.expired = u64::MAX - 1,
+        |meta: &mut Meta| meta.carried.enqueued = u64::MAX,
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        spoiled(home.path(), 5, |live| {
+            let mut meta = live.meta.clone();
+            spoil(&mut meta);
+            live.note(meta).unwrap();
+        });
+        assert_eq!(opened(home.path()), (5, 6));
+    }
+}
+
+#[test]
+fn record_under_a_foreign_key_sets_no_number_back() {
+    for seq in [3, u64::MAX] {
+        let home = tempfile::tempdir().unwrap();
+        spoiled(home.path(), 5, |live| {
+            live.note(live.meta.clone()).unwrap();
+            let (_, frame) = record::frames(seq, 9000, b"hostile").next().unwrap();
+            live.append(vec![(record::key(6, 0), frame)]).unwrap();
+        });
+        let (samples, next_seq) = opened(home.path());
+        assert!(samples == 5 && (6..100).contains(&next_seq), "{samples} {next_seq}");
+    }
+}

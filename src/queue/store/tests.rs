@@ -1,0 +1,96 @@
+//! A store of several generations of which one turns out to be damaged while it is open.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    clock::SystemClock,
+    queue::Overflow,
+    sample::{Cpu, Metrics, Origin},
+};
+
+const SAMPLES: u64 = 3000;
+
+/// A store of several generations.
+fn filled(directory: &Path) -> Store {
+    let options = Options {
+        directory: directory.to_owned(),
+        max_bytes: 20_000_000,
+        min_free_bytes: 0,
+        overflow: Overflow::DropOldest,
+        max_age: None,
+        sync: Sync::Always,
+    };
+    let parts = recovery::open(&options, None, None).unwrap();
+    let mut store = Store::new(parts, options, Arc::new(SystemClock)).unwrap();
+    for tick in 0..SAMPLES / 10 {
+        let samples: Vec<_> = (0..10).map(|number| sample(tick * 10 + number)).collect();
+        let _counted = store.append(samples.iter()).unwrap();
+    }
+    assert!(store.oldest.is_some() && store.middle.len() > 1);
+    store
+}
+
+fn sample(number: u64) -> Sample {
+    let host = format!("{number}{}", "x".repeat(900));
+    Sample {
+        timestamp: Timestamp::UNIX_EPOCH,
+        since_boot: None,
+        origin: Arc::new(Origin { host, ..Origin::default() }),
+        interval: Duration::from_secs(5),
+        metrics: Metrics::Cpu(Cpu::default()),
+    }
+}
+
+/// Zeros in the middle of a database.
+fn damage(generation: &Path) {
+    let path = generation.join("db");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 100_000].fill(0);
+    fs::write(path, bytes).unwrap();
+}
+
+fn peek(store: &mut Store, count: usize) -> Vec<u64> {
+    store.peek(count, u64::MAX).unwrap().iter().map(|entry| entry.seq).collect()
+}
+
+#[test]
+fn part_that_is_mended_while_its_entries_are_lent_settles_exactly_those() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = filled(home.path());
+    let lent = peek(&mut store, 100);
+    let oldest = store.oldest.as_mut().unwrap();
+    // For a moment it shows no entry; then it is damaged.
+    oldest.nothing_below(oldest.meta.next_seq);
+    damage(&oldest.directory().to_owned());
+    store.find_front().unwrap();
+    assert!(home.path().join(recovery::QUARANTINE).exists());
+    assert_eq!(store.disk_bytes(), files::tree_on_disk(home.path()));
+    // In the new file they share other values.
+    let some = &lent[33..36];
+    assert_eq!(store.settle(some).unwrap(), 3);
+    let mut acknowledged = 3;
+    loop {
+        let next = peek(&mut store, 200);
+        assert!(next.iter().all(|seq| !some.contains(seq)), "delivered twice");
+        if next.is_empty() {
+            break;
+        }
+        acknowledged += store.settle(&next).unwrap();
+    }
+    let ledger = store.stats().ledger;
+    assert_eq!((ledger.enqueued, ledger.acknowledged), (SAMPLES, acknowledged));
+    assert_eq!(ledger.dropped.corrupt, SAMPLES - acknowledged);
+}
+
+#[test]
+fn part_that_turns_out_to_be_damaged_when_its_turn_comes_is_counted_once_below_the_cap() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = filled(home.path());
+    let first_seq = store.middle[0].closed.first_seq;
+    damage(&recovery::generation_path(home.path(), first_seq));
+    store.drop_oldest(|dropped| &mut dropped.purged).unwrap();
+    assert!(home.path().join(recovery::QUARANTINE).exists());
+    assert_eq!(store.disk_bytes(), files::tree_on_disk(home.path()));
+}
