@@ -57,10 +57,24 @@ impl From<io::Error> for StorageError {
 impl From<sled::Error> for StorageError {
     fn from(error: sled::Error) -> Self {
         match error {
-            sled::Error::Io(error) => Self::Io(error),
+            sled::Error::Io(error) => Self::Io(plain(error)),
             other => Self::Damaged(other.to_string()),
         }
     }
+}
+
+/// sled hands on as text what one of its own threads met: `Os { code: 5, kind: … }`, or even
+/// `Custom { kind: …, error: "Os { code: 5, kind: … }" }`.
+fn plain(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_some() {
+        return error;
+    }
+    let text = error.to_string();
+    let innermost =
+        text.rsplit("error: \"").next().and_then(|inner| inner.strip_prefix("Os { code: "));
+    let code = innermost.and_then(|rest| rest.split_once(','));
+    let code = code.and_then(|(code, _)| code.parse().ok());
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// A change of one commit: a value that is set, or a key that goes.
@@ -335,4 +349,28 @@ fn remove_snapshots(directory: &Path, which: impl Fn(&str) -> bool) -> io::Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_that_sled_hands_on_as_text_is_what_it_was() {
+        let error = sled::Error::Io(io::Error::from_raw_os_error(5));
+        for error in [error.clone(), error.clone().clone(), error] {
+            let StorageError::Io(error) = StorageError::from(error) else {
+                panic!("it is one of io")
+            };
+            assert_eq!(error.raw_os_error(), Some(5), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn error_without_a_number_stays_as_it_is() {
+        let text = "could not acquire lock on \"db\": Os { code: 11, kind: WouldBlock }";
+        let error = sled::Error::Io(io::Error::other(text));
+        let StorageError::Io(error) = error.into() else { panic!("it is one of io") };
+        assert_eq!(error.to_string(), text);
+    }
 }
