@@ -3,7 +3,6 @@
 //! and finds out what of its last write is there; nothing is confirmed before it is durable.
 
 use std::{
-    io,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -12,41 +11,27 @@ use std::{
 };
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::{
-    Enqueued, Options, QueueError, Reply, Stats,
+    Enqueued, QueueError, Reply, Stats,
     ballast::Ballast,
-    files,
     generation::{self, StorageError},
     in_flight::Note,
     inspector::Request,
     lock::Lock,
     owner::Command,
-    recovery,
     ring::{Batch, Ring},
     store::{Memory, Store},
     trouble::{self, Doing, Trouble},
 };
-use crate::clock::Clock;
+
+mod handle;
+
+pub(super) use handle::Home;
+use handle::passes;
 
 /// Samples that wait behind one another share a commit; at most so many.
 const GATHER: usize = 256;
-
-/// What it takes to open the store, now and again.
-pub(super) struct Home {
-    pub(super) options: Options,
-    pub(super) machine: Option<Uuid>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl Home {
-    /// `memory` is what this process knows of the queue from before.
-    fn open(&self, memory: Option<&Memory>) -> Result<Store, StorageError> {
-        let parts = recovery::open(&self.options, self.machine, memory)?;
-        Store::new(parts, self.options.clone(), Arc::clone(&self.clock))
-    }
-}
 
 /// See the module.
 pub(super) struct Work {
@@ -261,14 +246,6 @@ impl Work {
         result.map(|_| ())
     }
 
-    /// Opens the store, if it isn't open.
-    fn ready(&mut self) -> Result<(), QueueError> {
-        let Err(error) = self.opened() else { return Ok(()) };
-        self.fail(&error, Doing::Appending);
-        self.publish();
-        Err(QueueError::Storage(Arc::new(error)))
-    }
-
     /// Does `work`; an error drops the handle, so that the next call opens the storage again.
     fn with<T>(
         &mut self,
@@ -288,61 +265,6 @@ impl Work {
         // Before the answer, so that whoever gets it finds figures that know of it.
         self.publish();
         result.map_err(|error| QueueError::Storage(Arc::new(error)))
-    }
-
-    fn opened(&mut self) -> Result<&mut Store, StorageError> {
-        if self.store.is_none() {
-            if Instant::now() < self.trouble.open_at {
-                return Err(StorageError::Io(io::Error::other("it is opened again in a moment")));
-            }
-            let opened = self.open();
-            if opened.is_err() {
-                self.trouble.open_at = Instant::now() + trouble::PAUSE;
-            }
-            opened?;
-        }
-        self.store.as_mut().ok_or_else(|| StorageError::Damaged("it isn't open".into()))
-    }
-
-    /// Opens the store; on a full disk once more without the ballast.
-    fn open(&mut self) -> Result<(), StorageError> {
-        match self.open_once() {
-            Err(error) if trouble::is_full(&error) && self.ballast.release() => self.open_once(),
-            done => done,
-        }
-    }
-
-    fn open_once(&mut self) -> Result<(), StorageError> {
-        let directory = &self.home.options.directory;
-        files::create_directory(directory)?;
-        self.lock.keep(directory)?;
-        let mut store = self.home.open(self.memory.as_ref())?;
-        if let Some(memory) = &self.memory {
-            let survivors = store.reclaim(memory, self.suspect)?;
-            if self.batch.dropped == 0 {
-                self.batch.confirm(survivors, Enqueued::default());
-            } else if survivors > 0 {
-                self.batch.dropped = 0;
-            }
-        }
-        (self.memory, self.suspect) = (None, false);
-        if !self.trouble.is_full() && store.has_room_for(self.ballast.bytes()) {
-            self.ballast.restore()?;
-        }
-        store.measure_rest();
-        self.store = Some(store);
-        Ok(())
-    }
-
-    fn fail(&mut self, error: &StorageError, doing: Doing) {
-        if let Some(store) = self.store.take() {
-            self.memory = Some(store.memory());
-            self.suspect |= matches!(error, StorageError::Sync(_));
-        }
-        if trouble::is_full(error) {
-            self.ballast.release();
-        }
-        self.trouble.begin(error, doing, self.home.clock.now());
     }
 
     fn publish(&mut self) {
@@ -377,21 +299,6 @@ impl Work {
         }
     }
 }
-
-/// Whether the daemon begins all the same: what a disk refuses today it may take tomorrow.
-fn passes(error: &StorageError) -> bool {
-    let passes = |error: &io::Error| {
-        // EIO has no kind of its own.
-        trouble::is_full_kind(error.kind()) || error.raw_os_error() == Some(EIO)
-    };
-    match error {
-        StorageError::Io(error) | StorageError::Sync(error) => passes(error),
-        StorageError::Damaged(_) | StorageError::LaterVersion(_) => false,
-    }
-}
-
-/// The same number on every system that has it.
-const EIO: i32 = 5;
 
 fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
     // Whoever asked may have stopped waiting; what was done is done.
