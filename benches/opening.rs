@@ -7,16 +7,14 @@
 
 use std::{
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use collector::{
-    clock::SystemClock,
-    queue::{self, Options, Overflow, Queue, Sync},
-    sample::{Cpu, Metrics, Origin, Sample},
-};
-use jiff::Timestamp;
+use collector::queue::{Options, Queue, Sync};
+
+#[expect(dead_code, reason = "nothing is compared here")]
+#[path = "../tests/crash/content.rs"]
+mod content;
 
 /// Openings of one queue.
 const ROUNDS: usize = 7;
@@ -57,30 +55,16 @@ async fn fill(directory: &Path, bytes: u64) {
     // What is measured is the opening: it needn't be durable before.
     let queue = open(directory, bytes, Sync::Every(Duration::from_hours(1)));
     let room = bytes - bytes / 4;
+    let mut numbers = 0..;
     while queue.stats.borrow().queue.disk_bytes < room {
-        let samples = (0..40).map(|_| sample()).collect();
-        let done = queue.producer.enqueue(samples).await.unwrap();
+        let samples = numbers.by_ref().take(40).map(|number| content::sample(number, 140));
+        let done = queue.producer.enqueue(samples.collect()).await.unwrap();
         assert_eq!(done.evicted, 0, "it isn't full yet");
     }
 }
 
-fn sample() -> Sample {
-    let origin = Origin { host: "x".repeat(150), ..Origin::default() };
-    let (timestamp, interval) = (Timestamp::now(), Duration::from_secs(5));
-    let metrics = Metrics::Cpu(Cpu::default());
-    Sample { timestamp, since_boot: None, origin: Arc::new(origin), interval, metrics }
-}
-
 fn open(directory: &Path, max_bytes: u64, sync: Sync) -> Queue {
-    let options = Options {
-        directory: directory.to_owned(),
-        max_bytes,
-        min_free_bytes: 0,
-        overflow: Overflow::DropOldest,
-        max_age: None,
-        sync,
-    };
-    queue::open(options, None, Arc::new(SystemClock), Duration::from_secs(5)).unwrap()
+    content::open(Options { sync, ..content::options(directory, max_bytes) }).unwrap()
 }
 
 fn on_disk(path: &Path) -> u64 {

@@ -28,6 +28,7 @@ mod leaf;
 mod live;
 mod lock;
 mod meta;
+mod nudge;
 mod owner;
 mod press;
 mod producer;

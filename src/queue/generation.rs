@@ -11,14 +11,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc::{RecvTimeoutError, sync_channel},
     },
     time::{Duration, Instant},
 };
 
-use super::{calm, files};
+use super::{calm, files, nudge};
 
 /// Most bytes of values in one [`Generation::commit`]: the log that they write between two syncs
 /// stays below half a segment (93 KiB of payload wrote 350–630 KiB).
@@ -30,8 +29,6 @@ const CACHE: u64 = 4 << 20;
 const REOPEN_PATIENCE: Duration = Duration::from_millis(500);
 /// A generation opens in milliseconds; on a disk that takes seconds for a sync, in some of those.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
-/// A disk that doesn't take a few kilobytes in this time has failed as well.
-const STUCK: Duration = Duration::from_mins(2);
 
 /// Why the database didn't do what it was told. A variant is a reaction of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +57,24 @@ impl From<io::Error> for StorageError {
 impl From<sled::Error> for StorageError {
     fn from(error: sled::Error) -> Self {
         match error {
-            sled::Error::Io(error) => Self::Io(error),
+            sled::Error::Io(error) => Self::Io(plain(error)),
             other => Self::Damaged(other.to_string()),
         }
     }
+}
+
+/// sled hands on as text what one of its own threads met: `Os { code: 5, kind: … }`, or even
+/// `Custom { kind: …, error: "Os { code: 5, kind: … }" }`.
+fn plain(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_some() {
+        return error;
+    }
+    let text = error.to_string();
+    let innermost =
+        text.rsplit("error: \"").next().and_then(|inner| inner.strip_prefix("Os { code: "));
+    let code = innermost.and_then(|rest| rest.split_once(','));
+    let code = code.and_then(|(code, _)| code.parse().ok());
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// A change of one commit: a value that is set, or a key that goes.
@@ -76,6 +87,7 @@ pub(super) type Value = sled::IVec;
 pub(super) struct Generation {
     directory: PathBuf,
     db: Option<sled::Db>,
+    config: sled::Config,
     file: File,
     /// Atomic steps so far.
     #[cfg(test)]
@@ -105,10 +117,11 @@ impl Generation {
 
     fn open(directory: &Path) -> Result<Self, StorageError> {
         remove_snapshots(directory, |name| name.ends_with(".generating"))?;
-        let db = open_patiently(directory).or_else(|error| match error {
+        let config = config(directory);
+        let db = open_patiently(&config).or_else(|error| match error {
             StorageError::Damaged(_) => {
                 remove_snapshots(directory, |_| true)?;
-                open_patiently(directory)
+                open_patiently(&config)
             }
             other => Err(other),
         })?;
@@ -120,6 +133,7 @@ impl Generation {
         Ok(Self {
             directory: directory.to_owned(),
             db: Some(db),
+            config,
             file,
             #[cfg(test)]
             commits: Cell::new(0),
@@ -134,16 +148,32 @@ impl Generation {
     /// nothing. A power cut may lose it until [`Self::sync`] returned.
     pub(super) fn commit(&self, changes: Vec<Change<'_>>) -> Result<(), StorageError> {
         let db = self.db()?;
-        let _writing = Writing::begin();
         #[cfg(test)]
         self.commits.update(|commits| commits + 1);
-        guarded(|| {
-            calm::starting_pool(|| {
-                apply(db, changes)?;
-                db.flush()?;
+        let work = || {
+            apply(db, changes)?;
+            db.flush()?;
+            Ok(())
+        };
+        nudge::during(self.nudge(db), || guarded(|| calm::starting_pool(work)))
+    }
+
+    /// What wakes a flush that misses its own error: any other call that meets it wakes all who
+    /// wait, and none that meets it waits.
+    fn nudge(&self, db: &sled::Db) -> impl Fn() + Send + 'static {
+        let (db, config) = (db.clone(), self.config.clone());
+        move || {
+            let woken = guarded(|| {
+                if config.global_error().is_err() {
+                    db.flush()?;
+                }
                 Ok(())
-            })
-        })
+            });
+            // The very error that the flush gets as well.
+            if let Err(error) = woken {
+                tracing::debug!(%error, "woke a write that had failed");
+            }
+        }
     }
 
     /// Forces all commits to stable storage: one fdatasync. After an error nothing is known of what
@@ -243,42 +273,6 @@ pub(super) fn is_dying() -> bool {
     PANICS.load(Ordering::Relaxed) >= MOST_PANICS
 }
 
-/// Since when the database has been writing, in milliseconds since [`begun`], never 0; 0 while it isn't.
-static WRITING: AtomicU64 = AtomicU64::new(0);
-
-fn begun() -> Instant {
-    static BEGUN: OnceLock<Instant> = OnceLock::new();
-    *BEGUN.get_or_init(Instant::now)
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(begun().elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-/// The database is writing until this is dropped.
-struct Writing;
-
-impl Writing {
-    fn begin() -> Self {
-        WRITING.store(now_ms(), Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        WRITING.store(0, Ordering::Relaxed);
-    }
-}
-
-/// Whether the database has been writing for longer than any disk takes: after a write error it may
-/// wait for ever for one of its own threads, and no call of it takes a deadline.
-pub(super) fn is_stuck() -> bool {
-    let since = WRITING.load(Ordering::Relaxed);
-    let stuck_ms = u64::try_from(STUCK.as_millis()).unwrap_or(u64::MAX);
-    since > 0 && now_ms().saturating_sub(since) > stuck_ms
-}
-
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
@@ -303,9 +297,9 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, Stora
 
 /// Opens the database in a thread of its own, as it may hang (when memory is short, say): then that
 /// thread is left alone, and what it hangs on is damaged for all that we know.
-fn open_in_time(directory: &Path) -> Result<sled::Db, StorageError> {
+fn open_in_time(config: &sled::Config) -> Result<sled::Db, StorageError> {
     let (done, opened) = sync_channel(1);
-    let config = config(directory);
+    let config = config.clone();
     let thread = std::thread::Builder::new().name("queue-open".into()).spawn(move || {
         // Whoever waited may have given up.
         done.send(guarded(|| Ok(config.open()?))).ok();
@@ -321,10 +315,10 @@ fn open_in_time(directory: &Path) -> Result<sled::Db, StorageError> {
     }
 }
 
-fn open_patiently(directory: &Path) -> Result<sled::Db, StorageError> {
+fn open_patiently(config: &sled::Config) -> Result<sled::Db, StorageError> {
     let deadline = Instant::now() + REOPEN_PATIENCE;
     loop {
-        match open_in_time(directory) {
+        match open_in_time(config) {
             Err(StorageError::Io(error))
                 if error.to_string().contains("could not acquire lock")
                     && Instant::now() < deadline =>
@@ -355,4 +349,28 @@ fn remove_snapshots(directory: &Path, which: impl Fn(&str) -> bool) -> io::Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_that_sled_hands_on_as_text_is_what_it_was() {
+        let error = sled::Error::Io(io::Error::from_raw_os_error(5));
+        for error in [error.clone(), error.clone().clone(), error] {
+            let StorageError::Io(error) = StorageError::from(error) else {
+                panic!("it is one of io")
+            };
+            assert_eq!(error.raw_os_error(), Some(5), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn error_without_a_number_stays_as_it_is() {
+        let text = "could not acquire lock on \"db\": Os { code: 11, kind: WouldBlock }";
+        let error = sled::Error::Io(io::Error::other(text));
+        let StorageError::Io(error) = error.into() else { panic!("it is one of io") };
+        assert_eq!(error.to_string(), text);
+    }
 }

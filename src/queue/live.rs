@@ -11,12 +11,13 @@ use serde::Serialize;
 use super::{
     commit::Value,
     files,
-    generation::{Change, Generation, MAX_COMMIT, StorageError},
-    meta::{Closed, Counts, Leaves, Meta},
+    generation::{Generation, MAX_COMMIT, StorageError},
+    meta::{Closed, Counts, Meta},
     record::{self, DecodeError, block},
     window::Window,
 };
 
+mod leave;
 mod look;
 mod press;
 mod scan;
@@ -28,10 +29,6 @@ const META_KEY: &[u8] = &[0];
 const CATALOG_KEY: &[u8] = &[0, 1];
 /// At most so many removals between two syncs: the log that they write stays below half a segment.
 const REMOVALS_PER_SYNC: usize = 100;
-/// Values below the head are removed when there are so many: until then moving the head, one insert
-/// instead of a batch, is all that it takes to let entries go.
-const SWEEP_AT: usize = 8;
-
 /// An open generation.
 pub(super) struct Live {
     pub(super) first_seq: u64,
@@ -116,14 +113,6 @@ impl Live {
         Ok(())
     }
 
-    /// Finds what lies below the head.
-    fn find_swept(&mut self) -> Result<(), StorageError> {
-        let (from, to) = (record::key(0, 0), record::key(self.meta.head, 0));
-        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
-        self.swept = keys.take(REMOVALS_PER_SYNC).collect::<Result<_, _>>()?;
-        Ok(())
-    }
-
     /// Writes `meta` and forgets the catalog, in one durable step: it was found not to hold any more.
     pub(super) fn forget(&mut self, meta: Meta) -> Result<(), StorageError> {
         let none: [Closed; 0] = [];
@@ -192,74 +181,8 @@ impl Live {
         self.generation.sync()
     }
 
-    /// Removes exactly the entries `gone` of `window` (ascending) and counts them. It has reached
-    /// the kernel when this returns: a killed process doesn't bring them back, a power cut may.
-    pub(super) fn remove(
-        &mut self,
-        window: &mut Window,
-        gone: &[u64],
-        why: Leaves,
-    ) -> Result<(), StorageError> {
-        for gone in gone.chunks(REMOVALS_PER_SYNC) {
-            let mut meta = self.meta.clone();
-            meta.leave(gone.len() as u64, window.payload(gone), why);
-            let mut changes = window.vacate(gone, |key| self.generation.get(key))?;
-            if let Some(head) = window.head_behind(gone) {
-                meta.head = head;
-                let only_removals = changes.iter().all(|(_, value)| value.is_none());
-                if only_removals && self.swept.len() + changes.len() < SWEEP_AT {
-                    self.swept.extend(changes.into_iter().map(|(key, _)| key));
-                    self.note(meta)?;
-                    continue;
-                }
-            }
-            changes.extend(self.swept.drain(..).map(|key| (key, None)));
-            self.unsynced_removals += changes.len();
-            changes.push((META_KEY.to_vec(), Some(sealed(&meta)?)));
-            let changes: Vec<Change<'_>> =
-                changes.iter_mut().map(|(key, value)| (key.as_slice(), value.take())).collect();
-            self.generation.commit(changes)?;
-            self.meta = meta;
-            if self.unsynced_removals >= REMOVALS_PER_SYNC {
-                self.sync()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes whatever values are left and counts the entries that must have been in them as
-    /// corrupt: called when a scan finds no entry though there should be some.
-    pub(super) fn give_up(&mut self) -> Result<u64, StorageError> {
-        let lost = self.counts().samples;
-        let (from, to) = self.bounds();
-        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
-        for keys in keys.collect::<Result<Vec<_>, _>>()?.chunks(REMOVALS_PER_SYNC) {
-            self.generation.commit(keys.iter().map(|key| (key.as_slice(), None)).collect())?;
-            self.sync()?;
-        }
-        let mut meta = self.meta.clone();
-        meta.left.dropped.corrupt += lost;
-        meta.left_bytes = meta.running_total - meta.base_total;
-        self.note(meta)?;
-        Ok(lost)
-    }
-
     fn bounds(&self) -> (record::Key, record::Key) {
         (record::key(self.meta.head, 0), record::key(self.meta.next_seq, 0))
-    }
-
-    /// Counts as corrupt what is missing between the end and `next_seq`; durable when this returns.
-    pub(super) fn lose_tail(
-        &mut self,
-        next_seq: u64,
-        running_total: u64,
-    ) -> Result<(), StorageError> {
-        let mut meta = self.meta.clone();
-        meta.left.dropped.corrupt += next_seq.saturating_sub(meta.next_seq);
-        meta.left_bytes += running_total.saturating_sub(meta.running_total);
-        meta.running_total = running_total.max(meta.running_total);
-        meta.next_seq = next_seq.max(meta.next_seq);
-        self.note_durably(meta)
     }
 
     /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.

@@ -18,6 +18,7 @@ use super::{
     in_flight::{InFlight, Note},
     inspector::Request,
     lock::Lock,
+    nudge::Nudger,
     ring::Ring,
     work::{Home, Work},
 };
@@ -128,12 +129,14 @@ pub(super) fn start(
     let note = note(&directory);
     let interrupted = note.as_ref().and_then(Note::written);
     let home = Home { options, machine, clock };
-    let (work, stats) = Work::begin(home, Arc::clone(&ring), lock, note)
+    let nudger = Nudger::start().map_err(failed)?;
+    let (work, stats) = nudger
+        .beside(|| Work::begin(home, Arc::clone(&ring), lock, note))
         .map_err(|source| OpenError::Storage { directory: directory.clone(), source })?;
     let (commands, inbox) = sync_channel(COMMANDS);
     let thread = thread::Builder::new()
         .name("queue".into())
-        .spawn(move || work.run(&inbox))
+        .spawn(move || nudger.beside(|| work.run(&inbox)))
         .map_err(failed)?;
     let owner = Owner { commands: commands.clone(), thread: Some(thread) };
     Ok(Started { commands: Commands(commands), ring, owner, stats, interrupted })

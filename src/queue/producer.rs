@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Enqueued, QueueError, generation, owner::Commands, ring::Ring};
+use super::{Enqueued, QueueError, nudge, owner::Commands, ring::Ring};
 use crate::sample::Sample;
 
 /// Puts samples into the queue, and can do nothing else.
@@ -28,7 +28,7 @@ impl Producer {
     /// a new process helps. What was confirmed is safe.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
-        generation::is_stuck()
+        nudge::is_stuck()
     }
 
     /// Hands the samples of one tick over, as [`Self::offer`] does, when it is called. The future

@@ -12,41 +12,26 @@ use std::{
 };
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::{
-    Enqueued, Options, QueueError, Reply, Stats,
+    Enqueued, QueueError, Reply, Stats,
     ballast::Ballast,
-    files,
     generation::{self, StorageError},
     in_flight::Note,
     inspector::Request,
     lock::Lock,
     owner::Command,
-    recovery,
     ring::{Batch, Ring},
     store::{Memory, Store},
     trouble::{self, Doing, Trouble},
 };
-use crate::clock::Clock;
+
+mod handle;
+
+pub(super) use handle::Home;
 
 /// Samples that wait behind one another share a commit; at most so many.
 const GATHER: usize = 256;
-
-/// What it takes to open the store, now and again.
-pub(super) struct Home {
-    pub(super) options: Options,
-    pub(super) machine: Option<Uuid>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl Home {
-    /// `memory` is what this process knows of the queue from before.
-    fn open(&self, memory: Option<&Memory>) -> Result<Store, StorageError> {
-        let parts = recovery::open(&self.options, self.machine, memory)?;
-        Store::new(parts, self.options.clone(), Arc::clone(&self.clock))
-    }
-}
 
 /// See the module.
 pub(super) struct Work {
@@ -270,14 +255,6 @@ impl Work {
         result.map(|_| ())
     }
 
-    /// Opens the store, if it isn't open.
-    fn ready(&mut self) -> Result<(), QueueError> {
-        let Err(error) = self.opened() else { return Ok(()) };
-        self.fail(&error, Doing::Appending);
-        self.publish();
-        Err(QueueError::Storage(Arc::new(error)))
-    }
-
     /// Does `work`; an error drops the handle, so that the next call opens the storage again.
     fn with<T>(
         &mut self,
@@ -297,61 +274,6 @@ impl Work {
         // Before the answer, so that whoever gets it finds figures that know of it.
         self.publish();
         result.map_err(|error| QueueError::Storage(Arc::new(error)))
-    }
-
-    fn opened(&mut self) -> Result<&mut Store, StorageError> {
-        if self.store.is_none() {
-            if Instant::now() < self.trouble.open_at {
-                return Err(StorageError::Io(io::Error::other("it is opened again in a moment")));
-            }
-            let opened = self.open();
-            if opened.is_err() {
-                self.trouble.open_at = Instant::now() + trouble::PAUSE;
-            }
-            opened?;
-        }
-        self.store.as_mut().ok_or_else(|| StorageError::Damaged("it isn't open".into()))
-    }
-
-    /// Opens the store; on a full disk once more without the ballast.
-    fn open(&mut self) -> Result<(), StorageError> {
-        match self.open_once() {
-            Err(error) if trouble::is_full(&error) && self.ballast.release() => self.open_once(),
-            done => done,
-        }
-    }
-
-    fn open_once(&mut self) -> Result<(), StorageError> {
-        let directory = &self.home.options.directory;
-        files::create_directory(directory)?;
-        self.lock.keep(directory)?;
-        let mut store = self.home.open(self.memory.as_ref())?;
-        if let Some(memory) = &self.memory {
-            let survivors = store.reclaim(memory, self.suspect)?;
-            if self.batch.dropped == 0 {
-                self.batch.confirm(survivors, Enqueued::default());
-            } else if survivors > 0 {
-                self.batch.dropped = 0;
-            }
-        }
-        (self.memory, self.suspect) = (None, false);
-        if !self.trouble.is_full() && store.has_room_for(self.ballast.bytes()) {
-            self.ballast.restore()?;
-        }
-        store.measure_rest();
-        self.store = Some(store);
-        Ok(())
-    }
-
-    fn fail(&mut self, error: &StorageError, doing: Doing) {
-        if let Some(store) = self.store.take() {
-            self.memory = Some(store.memory());
-            self.suspect |= matches!(error, StorageError::Sync(_));
-        }
-        if trouble::is_full(error) {
-            self.ballast.release();
-        }
-        self.trouble.begin(error, doing, self.home.clock.now());
     }
 
     fn publish(&mut self) {

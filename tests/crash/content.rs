@@ -1,5 +1,5 @@
 //! Samples that check themselves: all that is in one follows from its number and its size, so that
-//! a wrong value is seen whatever it is.
+//! a wrong value is seen whatever it is. And the queue that they lie in; a bench uses both as well.
 
 use std::{iter, path::Path, sync::Arc, time::Duration};
 
@@ -35,15 +35,19 @@ pub(crate) fn number(found: &Sample) -> Option<u64> {
     (size <= found.origin.host.len() && *found == sample(number, size)).then_some(number)
 }
 
-/// Opens the queue in `directory` as the daemon does, with a cap of `max_bytes`.
-pub(crate) fn open(directory: &Path, max_bytes: u64) -> Result<Queue, OpenError> {
-    let options = Options {
+/// The queue in `directory` with a cap of `max_bytes` and everything else at its default.
+pub(crate) fn options(directory: &Path, max_bytes: u64) -> Options {
+    Options {
         directory: directory.to_owned(),
         max_bytes,
         min_free_bytes: 0,
         overflow: Overflow::DropOldest,
         max_age: None,
         sync: Sync::Always,
-    };
+    }
+}
+
+/// Opens it as the daemon does.
+pub(crate) fn open(options: Options) -> Result<Queue, OpenError> {
     queue::open(options, Some("a machine"), Arc::new(SystemClock), Duration::from_secs(5))
 }

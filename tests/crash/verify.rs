@@ -55,7 +55,7 @@ struct Found {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let past = Past::read(&args.journal);
     let start = Instant::now();
-    let mut queue = match content::open(&args.directory, args.cap) {
+    let mut queue = match content::open(content::options(&args.directory, args.cap)) {
         Ok(queue) => queue,
         Err(error) => {
             println!("opened=no confirmed={} error={error:?}", past.confirmed.len());
@@ -105,7 +105,7 @@ fn reopens(queue: Queue, args: &Args) -> bool {
     let stats = queue.stats.clone();
     queue.owner.close();
     let before = stats.borrow().ledger;
-    match content::open(&args.directory, args.cap) {
+    match content::open(content::options(&args.directory, args.cap)) {
         Ok(queue) => queue.stats.borrow().ledger == before,
         Err(_) => false,
     }

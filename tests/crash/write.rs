@@ -19,7 +19,7 @@ use collector::{
 };
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout_at},
 };
 
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let past = Past::read(&args.journal);
     let journal = Arc::new(Journal::open(&args.journal)?);
     let opening = Instant::now();
-    let queue = content::open(&args.directory, args.cap)?;
+    let queue = content::open(content::options(&args.directory, args.cap))?;
     journal.note("opened", [opening.elapsed().as_millis()]);
     let mut consumer = tokio::spawn(drain(queue.consumer, Arc::clone(&journal), args.drain));
     let tally = Arc::new(Tally::default());
@@ -116,8 +116,16 @@ struct Writer {
     tally: Arc<Tally>,
 }
 
+/// Ticks of which those are skipped for which there was no time.
+fn ticks(milliseconds: u64) -> Interval {
+    let mut ticks = interval(Duration::from_millis(milliseconds));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
 impl Writer {
     async fn run(mut self, rate: Rate, count: Option<u64>) {
+        let (mut agent, mut again) = (ticks(20), ticks(50));
         let mut done = 0;
         while count.is_none_or(|count| done < count) {
             let samples = match rate {
@@ -125,13 +133,14 @@ impl Writer {
                 Rate::Burst => 1,
                 Rate::Group => 10,
             };
+            if rate == Rate::Agent {
+                agent.tick().await;
+            }
             if self.enqueue(samples).await {
                 done += 1;
             } else {
-                sleep(Duration::from_millis(50)).await;
-            }
-            if rate == Rate::Agent {
-                sleep(Duration::from_millis(20)).await;
+                again.reset();
+                again.tick().await;
             }
         }
     }
@@ -173,13 +182,16 @@ async fn drain(mut consumer: Consumer, journal: Arc<Journal>, wanted: bool) {
     if !wanted {
         return;
     }
-    let mut stats = consumer.stats();
+    let (mut stats, mut again) = (consumer.stats(), ticks(50));
     loop {
         match take(&mut consumer, &journal).await {
             Ok(0) if stats.changed().await.is_err() => return,
             Ok(_) => {}
             Err(QueueError::Closed) => return,
-            Err(_) => sleep(Duration::from_millis(50)).await,
+            Err(_) => {
+                again.reset();
+                again.tick().await;
+            }
         }
     }
 }

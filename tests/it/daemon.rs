@@ -3,6 +3,7 @@
 
 mod command_line;
 mod commands;
+mod dead_letters;
 mod files;
 mod hold;
 mod kill;

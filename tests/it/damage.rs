@@ -15,6 +15,10 @@ use crate::{
 
 /// Samples in a queue before it is damaged, in several generations.
 const SAMPLES: u32 = 3000;
+/// Those that still wait in it.
+const QUEUED: u32 = SAMPLES - GONE;
+/// Those that were acknowledged.
+const GONE: u32 = 25;
 /// Rounds a kind of damage; `COLLECTOR_DAMAGE_ROUNDS` asks for more.
 const ROUNDS: u64 = 8;
 
@@ -26,7 +30,7 @@ struct Left {
 
 #[test]
 fn flipped_bit_costs_few_samples_and_shows_no_wrong_one() {
-    let kept = rounds(1, |bytes, random| {
+    let kept = rounds("flipped bit", 1, |bytes, random| {
         let at = random.usize(..bytes.len());
         bytes[at] ^= 1 << random.u8(..8);
     });
@@ -35,7 +39,7 @@ fn flipped_bit_costs_few_samples_and_shows_no_wrong_one() {
 
 #[test]
 fn zeroed_page_costs_few_samples_and_shows_no_wrong_one() {
-    let kept = rounds(2, |bytes, random| {
+    let kept = rounds("zeroed page", 2, |bytes, random| {
         let page = random.usize(..bytes.len() / 4096) * 4096;
         bytes[page..page + 4096].fill(0);
     });
@@ -44,7 +48,7 @@ fn zeroed_page_costs_few_samples_and_shows_no_wrong_one() {
 
 #[test]
 fn swapped_pages_show_no_wrong_sample() {
-    rounds(3, |bytes, random| {
+    rounds("swapped pages", 3, |bytes, random| {
         let [one, other] = [0, 0].map(|_: u8| random.usize(..bytes.len() / 4096) * 4096);
         for at in 0..4096 {
             bytes.swap(one + at, other + at);
@@ -54,16 +58,16 @@ fn swapped_pages_show_no_wrong_sample() {
 
 #[test]
 fn cut_file_opens_and_what_is_gone_is_counted() {
-    rounds(4, |bytes, random| bytes.truncate(random.usize(..bytes.len())));
+    rounds("cut file", 4, |bytes, random| bytes.truncate(random.usize(..bytes.len())));
 }
 
 #[test]
 fn empty_file_opens_and_what_is_gone_is_counted() {
-    rounds(5, |bytes, _| bytes.clear());
+    rounds("empty file", 5, |bytes, _| bytes.clear());
 }
 
 /// Damages a database file in each round; the share of samples that survived.
-fn rounds(seed: u64, damage: impl Fn(&mut Vec<u8>, &mut fastrand::Rng)) -> f64 {
+fn rounds(kind: &str, seed: u64, damage: impl Fn(&mut Vec<u8>, &mut fastrand::Rng)) -> f64 {
     let home = tempfile::tempdir().unwrap();
     let pristine = home.path().join("pristine");
     fs::create_dir(&pristine).unwrap();
@@ -71,7 +75,7 @@ fn rounds(seed: u64, damage: impl Fn(&mut Vec<u8>, &mut fastrand::Rng)) -> f64 {
     let asked =
         std::env::var("COLLECTOR_DAMAGE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     let rounds: u64 = asked.unwrap_or(ROUNDS);
-    let mut kept = 0.0;
+    let mut shares = Vec::new();
     for round in 0..rounds {
         let mut random = fastrand::Rng::with_seed(seed * 1000 + round);
         let copy = home.path().join(round.to_string());
@@ -82,11 +86,18 @@ fn rounds(seed: u64, damage: impl Fn(&mut Vec<u8>, &mut fastrand::Rng)) -> f64 {
         damage(&mut bytes, &mut random);
         fs::write(file, bytes).unwrap();
         let left = examine(&copy);
-        println!("round {round}: {} left, {} counted as corrupt", left.samples, left.corrupt);
-        kept += f64::from(left.samples) / f64::from(SAMPLES);
+        println!("{kind} {round}: {} left, {} counted as corrupt", left.samples, left.corrupt);
+        shares.push(f64::from(left.samples) / f64::from(QUEUED));
         fs::remove_dir_all(copy).unwrap();
     }
-    kept / f64::from(u32::try_from(rounds).unwrap())
+    let mean = shares.iter().sum::<f64>() / f64::from(u32::try_from(rounds).unwrap());
+    let worst = shares.iter().copied().fold(1.0, f64::min);
+    println!(
+        "{kind}: {rounds} of {rounds} opened, no wrong sample, {:.1} % salvaged, worst {:.1} %",
+        mean * 100.0,
+        worst * 100.0
+    );
+    mean
 }
 
 fn at(directory: &Path) -> Options {
@@ -101,7 +112,7 @@ async fn fill(directory: &Path) {
     }
     // Some of the oldest are gone, as in a queue that lives.
     let gone = queue.consumer.peek(40, 1 << 20).await.unwrap();
-    queue.consumer.acknowledge(&gone[..25]).await.unwrap();
+    queue.consumer.acknowledge(&gone[..GONE as usize]).await.unwrap();
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 
 use clap::Subcommand;
 use comfy_table::{CellAlignment, Table, TableStyle};
-use serde_json::json;
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{Access, reach};
 use crate::{
@@ -21,6 +24,8 @@ use crate::{
 
 /// Letters of one page.
 const PAGE: usize = 500;
+/// Of JSON one object holds about so much, so that memory is bounded whatever the cap.
+const MAX_JSON: usize = 64 << 20;
 /// Of an answer the table shows so many characters.
 const EXCERPT: usize = 60;
 
@@ -42,6 +47,9 @@ pub enum Command {
 pub struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Begin with this sequence number
+    #[arg(long, value_name = "SEQ", default_value = "0")]
+    from: u64,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -106,7 +114,8 @@ impl WhichArgs {
 pub(super) async fn run(command: &Command, config: &Config) -> anyhow::Result<()> {
     let mut access = reach(config).await?;
     match command {
-        Command::List(args) => list(&mut access, args.json).await,
+        Command::List(args) if args.json => list_json(&mut access, args.from).await,
+        Command::List(args) => list(&mut access, args.from).await,
         Command::Show(args) => show(&mut access, args.seq).await,
         Command::Retry(args) => {
             let (_, done) = ask(&mut access, DeadLettersAsked::Retry(args.which())).await?;
@@ -183,40 +192,58 @@ async fn show(access: &mut Access, seq: u64) -> anyhow::Result<()> {
 }
 
 /// Prints page by page: there may be many.
-async fn list(access: &mut Access, json: bool) -> anyhow::Result<()> {
-    let mut shown = 0;
-    let mut from = Some(0);
-    if json {
-        write!(io::stdout(), "{{\"dead_letters\":[")?;
-    }
-    while let Some(first) = from {
-        let page = page(access, first).await?;
-        from = page.last().map(|last| last.seq.saturating_add(1));
-        if page.is_empty() {
-            break;
-        }
-        if json {
-            write_json(&page, shown > 0)?;
-        } else {
-            writeln!(io::stdout(), "{}", table(&page).trim_fmt())?;
-        }
+async fn list(access: &mut Access, from: u64) -> anyhow::Result<()> {
+    let (mut shown, mut from) = (0, from);
+    loop {
+        let page = page(access, from).await?;
+        let Some(last) = page.last() else { break };
+        from = last.seq.saturating_add(1);
         shown += page.len();
+        writeln!(io::stdout(), "{}", table(&page).trim_fmt())?;
     }
-    match (json, shown) {
-        (true, _) => writeln!(io::stdout(), "]}}")?,
-        (false, 0) => writeln!(io::stdout(), "there are no dead letters")?,
-        (false, _) => {}
+    if shown == 0 {
+        writeln!(io::stdout(), "there are no dead letters")?;
     }
     Ok(())
 }
 
-fn write_json(page: &[ShownLetter], separated: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    for (at, letter) in page.iter().enumerate() {
-        let comma = if separated || at > 0 { "," } else { "" };
-        write!(out, "{comma}{}", serde_json::to_string(letter)?)?;
+/// What `list --json` prints.
+#[derive(Default, serde::Serialize)]
+struct Document {
+    dead_letters: Vec<Box<RawValue>>,
+    /// There are more behind these.
+    more: bool,
+    #[serde(skip)]
+    bytes: usize,
+}
+
+impl Document {
+    /// Whether there is room for more behind `page`.
+    fn take(&mut self, page: &[ShownLetter], max_bytes: usize) -> serde_json::Result<bool> {
+        for letter in page {
+            self.more = self.bytes >= max_bytes;
+            if self.more {
+                return Ok(false);
+            }
+            let letter = to_raw_value(letter)?;
+            self.bytes += letter.get().len();
+            self.dead_letters.push(letter);
+        }
+        Ok(!page.is_empty())
     }
-    Ok(())
+}
+
+/// Prints when all is there: what breaks off leaves no part of an object.
+async fn list_json(access: &mut Access, mut from: u64) -> anyhow::Result<()> {
+    let mut document = Document::default();
+    loop {
+        let page = page(access, from).await?;
+        if !document.take(&page, MAX_JSON)? {
+            break;
+        }
+        from = page.last().map_or(u64::MAX, |last| last.seq.saturating_add(1));
+    }
+    Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&document)?)?)
 }
 
 fn table(page: &[ShownLetter]) -> Table {
@@ -238,4 +265,37 @@ fn table(page: &[ShownLetter]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(seq: u64) -> ShownLetter {
+        let answer = "a".repeat(100);
+        let refused_at = SystemClock.now();
+        ShownLetter { refused_at, status: 422, answer, retrying: false, sample: None, seq }
+    }
+
+    #[test]
+    fn object_ends_at_its_bound_and_says_so() {
+        let mut document = Document::default();
+        assert!(document.take(&[letter(1), letter(2)], 1000).unwrap());
+        assert!(!document.more);
+        let page: Vec<_> = (3..100).map(letter).collect();
+        assert!(!document.take(&page, 1000).unwrap());
+        assert!(document.more);
+        let taken = document.dead_letters.len();
+        assert!((3..10).contains(&taken), "{taken}");
+        assert!((1000..1300).contains(&document.bytes), "{}", document.bytes);
+    }
+
+    #[test]
+    fn object_that_holds_all_says_that_there_is_no_more() {
+        let mut document = Document::default();
+        // The bound is reached by the very last one.
+        assert!(document.take(&[letter(1)], 10).unwrap());
+        assert!(!document.take(&[], 10).unwrap());
+        assert!(!document.more);
+    }
 }

@@ -1,7 +1,7 @@
 //! What a generation believes of its own file, and what it writes in one step.
 
 use super::*;
-use crate::queue::recovery;
+use crate::queue::{meta::Leaves, recovery};
 
 fn value(version: u8) -> Vec<u8> {
     let mut frames: Vec<_> = record::frames(7, 300, b"payload").map(|(_, frame)| frame).collect();

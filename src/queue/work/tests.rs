@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use super::*;
 use crate::{
     clock::SystemClock,
-    queue::{Overflow, Sync},
+    queue::{Options, Overflow, Sync, files},
     sample::{Cpu, Metrics, Origin, Sample},
 };
 

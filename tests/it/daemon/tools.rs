@@ -6,23 +6,15 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
 };
 
-use collector::{
-    clock::SystemClock,
-    queue::{self, Refusal},
-};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    queue::options,
-    support::{
-        process::{Home, Process, Ran, wait_until},
-        server::{Mode, Server},
-    },
+use super::dead_letters::refuse;
+use crate::support::{
+    process::{Home, Process, Ran, wait_until},
+    server::{Mode, Server},
 };
 
 /// A user that the tests aren't.
@@ -31,7 +23,7 @@ const NOBODY: u32 = 65534;
 const SOME: u64 = 24;
 
 /// A daemon in an outage with entries that wait.
-fn outage(home: &Home) -> Process {
+pub(super) fn outage(home: &Home) -> Process {
     let daemon = home.daemon();
     wait_until("entries wait", || home.stats()["queue"]["samples"].as_u64() >= Some(SOME));
     daemon
@@ -49,17 +41,17 @@ fn up_and_down(test: impl Fn(&Home, bool)) {
 }
 
 #[track_caller]
-fn done(home: &Home, arguments: &[&str]) -> Ran {
+pub(super) fn done(home: &Home, arguments: &[&str]) -> Ran {
     let ran = home.run(&[&["queue"], arguments].concat());
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     ran
 }
 
-fn lines(text: &str) -> Vec<Value> {
+pub(super) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn seqs(samples: &[Value]) -> Vec<u64> {
+pub(super) fn seqs(samples: &[Value]) -> Vec<u64> {
     samples.iter().map(|sample| sample["seq"].as_u64().unwrap()).collect()
 }
 
@@ -266,74 +258,6 @@ fn tools_beside_a_daemon_that_does_not_answer_end_with_75() {
     }
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code, Some(0));
-}
-
-/// Makes the first of the queued samples dead letters, as the forwarder does.
-#[tokio::main(flavor = "current_thread")]
-async fn refuse(home: &Home, count: usize) {
-    let (options, machine) = (options(&home.path("buffer")), collector::host::machine_id());
-    let queue = queue::open(options, machine.as_deref(), Arc::new(SystemClock), Duration::ZERO);
-    let mut queue = queue.unwrap();
-    let entries = queue.consumer.peek(count, 1 << 20).await.unwrap();
-    let at = "2026-11-22T19:11:32Z".parse().unwrap();
-    let refusal = Refusal { at, status: 422, answer: "no \u{1b}[31mthanks".into() };
-    assert_eq!(queue.consumer.dead_letter(&entries, refusal).await.unwrap(), count as u64);
-}
-
-fn letters(home: &Home) -> Vec<Value> {
-    let listed = done(home, &["dead-letters", "list", "--json"]).json();
-    listed["dead_letters"].as_array().unwrap().clone()
-}
-
-#[test]
-fn dead_letters_are_listed_shown_sent_again_and_purged() {
-    let server = Server::start(Mode::Answer(503));
-    let home = Home::new(&server.url(), &[]);
-    assert_eq!(outage(&home).stop().code, Some(0));
-    refuse(&home, 6);
-    let exported = lines(&done(&home, &["export"]).out);
-    assert_eq!(exported[0]["seq"], 7, "they aren't queued");
-    let look = |home: &Home| {
-        let table = done(home, &["dead-letters", "list"]).out;
-        assert!(table.contains("422") && table.contains("thanks"), "{table}");
-        assert!(!table.contains('\x1b'), "{table}");
-        assert_eq!(seqs(&letters(home)), [1, 2, 3, 4, 5, 6]);
-        let shown = done(home, &["dead-letters", "show", "3"]).json();
-        assert_eq!(shown["seq"], 3);
-        assert_eq!(shown["sample"]["seq"], 3);
-        assert_eq!([&shown["status"], &shown["retrying"]], [&json!(422), &json!(false)]);
-        assert_eq!(shown["refused_at"], "2026-11-22T19:11:32Z");
-        assert_eq!(home.run(&["queue", "dead-letters", "show", "7"]).code, Some(1));
-        let said = done(home, &["dead-letters", "purge", "--all"]).out;
-        assert!(said.starts_with("would purge 6 dead letters"), "{said}");
-    };
-    look(&home);
-    let purged = done(&home, &["dead-letters", "purge", "1", "--yes", "--json"]).json();
-    assert_eq!(purged, json!({"purged": 1}));
-    refuse(&home, 1);
-    let daemon = home.daemon();
-    assert_eq!(seqs(&letters(&home)), [2, 3, 4, 5, 6, 7]);
-    let purged = done(&home, &["dead-letters", "purge", "2", "99", "--yes"]).out;
-    assert_eq!(purged, "purged 1 dead letter\n");
-    let retried = done(&home, &["dead-letters", "retry", "4", "5", "1"]).out;
-    assert_eq!(retried, "2 dead letters will be sent again\n");
-    let retrying: Vec<_> = letters(&home).iter().map(|letter| letter["retrying"] == true).collect();
-    assert_eq!(retrying, [false, true, true, false, false]);
-    assert_eq!(home.stats()["queue"]["dead_letters"], 3);
-    server.turn(Mode::Accept);
-    wait_until("they are delivered", || letters(&home).len() == 3);
-    let done_again = done(&home, &["dead-letters", "retry", "--all", "--json"]).json();
-    assert_eq!(done_again, json!({"retried": 3}));
-    wait_until("all are delivered", || letters(&home).is_empty());
-    assert_eq!(done(&home, &["dead-letters", "list"]).out, "there are no dead letters\n");
-    assert_eq!(daemon.stop().code, Some(0));
-    let verdict = done(&home, &["verify", "--json"]).json();
-    let stats = home.stats();
-    assert_eq!(verdict["ledger"], stats["ledger"]);
-    assert_eq!(stats["ledger"]["dropped"]["purged"], 2);
-    let received: BTreeSet<_> = server.received().iter().map(|sample| sample.seq).collect();
-    assert!([3, 4, 5, 6, 7].iter().all(|seq| received.contains(seq)), "{received:?}");
-    assert!([1, 2].iter().all(|seq| !received.contains(seq)), "{received:?}");
 }
 
 /// Runs as root alone; as anybody else there is nobody whose identity could be taken.
