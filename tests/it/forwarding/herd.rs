@@ -66,7 +66,7 @@ impl Transport for Server {
 }
 
 /// An outage of the server as one agent meets it, and the minute after it.
-async fn outage(rig: &mut Rig, server: &Server) {
+async fn outage(rig: &mut Rig<Server>, server: &Server) {
     // Agents tick at times of their own.
     let over = Instant::now() + OUTAGE.mul_f64(0.9 + 0.2 * fastrand::f64());
     server.0.lock().unwrap().down_until = over;
