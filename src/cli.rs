@@ -162,7 +162,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<config::Error>() {
+    if error.is::<config::Error>() || is_clash(error) {
         78
     } else if error.is::<Usage>() {
         2
@@ -187,6 +187,14 @@ fn is_in_use(error: &anyhow::Error) -> bool {
     error.downcast_ref().is_some_and(held)
         || error.downcast_ref().is_some_and(in_use)
         || error.downcast_ref().is_some_and(of_agent)
+}
+
+/// The configuration gives the control socket a place that isn't free.
+fn is_clash(error: &anyhow::Error) -> bool {
+    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    let of_agent =
+        |error: &AgentError| matches!(error, AgentError::Control { source, .. } if taken(source));
+    error.downcast_ref().is_some_and(of_agent)
 }
 
 /// A runtime on this thread alone: the daemon's work is small, and threads cost memory.

@@ -2,14 +2,11 @@
 //!
 //! A batch is encoded once: every attempt sends the same bytes under the same key until the server
 //! has judged it. Nothing is removed from the queue before that. What a judgement means is decided
-//! here, for a batch that is refused in `bisect.rs`.
+//! here, for a batch that is refused in `bisect.rs`, and carried out in `settle.rs`.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 use self::{
     batch::{Batch, Lateness},
@@ -17,11 +14,10 @@ use self::{
     limit::Limit,
     pace::{PROBE, Pace},
     signals::Signals,
-    trial::Trial,
 };
 use crate::{
     clock::{Clock, SystemClock},
-    encode::{self, Encoder, Limits},
+    encode::{self, Encoder},
     queue::{Consumer, Entry, InFlight, QueueError, Refusal},
     retry::{self, Backoff},
     transport::{Delivery, Reason, Transport},
@@ -34,6 +30,7 @@ pub mod flush;
 mod journal;
 mod limit;
 mod pace;
+mod settle;
 mod signals;
 mod trial;
 
@@ -117,8 +114,10 @@ pub struct Forwarder<T> {
     pace: Pace,
     board: Board,
     nudges: watch::Receiver<u64>,
-    /// What the process before this one sent last.
+    /// What was sent last and not judged: by the process before this one, or before a new start.
     interrupted: Option<InFlight>,
+    /// What is being sent and isn't judged yet.
+    unjudged: Option<InFlight>,
     /// A sample that the server took.
     last_accepted: Option<Entry>,
     /// The first attempt waits for a moment: others may have been started with us.
@@ -141,6 +140,7 @@ impl<T: Transport> Forwarder<T> {
             limit: Limit::new(options.limits),
             pace: Pace::new(options.replay_rate, options.retry.initial()),
             interrupted: consumer.interrupted(),
+            unjudged: None,
             last_accepted: None,
             spreads: true,
             options,
@@ -174,11 +174,13 @@ impl<T: Transport> Forwarder<T> {
                 () = signals::stopped(&mut stop) => drop(timeout(STOP_TIME, work).await),
             }
         }
+        self.interrupted = self.unjudged.take().or(self.interrupted);
         self
     }
 
     /// The same forwarder with other options, as if it had just begun: no backoff, no hold. Who
-    /// watches or nudges it doesn't notice.
+    /// watches or nudges it doesn't notice. A request that wasn't judged keeps its entries, and so its
+    /// key, even where the new limits are smaller: the server may have taken it.
     #[must_use]
     pub fn renewed(self, options: Options, encoder: Box<dyn Encoder>, transport: T) -> Self {
         Self {
@@ -251,8 +253,18 @@ impl<T: Transport> Forwarder<T> {
         }
     }
 
-    /// Sends the same bytes under the same key until the server has judged them.
+    /// What the server says of a batch in the end. Until then it is what a new start goes on with.
     async fn judged(&mut self, batch: &Batch, signals: &mut Signals) -> Verdict {
+        self.unjudged = Some(batch.bounds);
+        let verdict = self.verdict(batch, signals).await;
+        if !matches!(verdict, Verdict::Stop) {
+            self.unjudged = None;
+        }
+        verdict
+    }
+
+    /// Sends the same bytes under the same key until the server has judged them.
+    async fn verdict(&mut self, batch: &Batch, signals: &mut Signals) -> Verdict {
         if let Err(QueueError::Closed) = self.consumer.sending(batch.bounds).await {
             return Verdict::Stop;
         }
@@ -312,67 +324,5 @@ impl<T: Transport> Forwarder<T> {
     fn refused(&self, reason: Reason, answer: String) -> Refused {
         let status = reason.status.unwrap_or_default();
         Refused { refusal: Refusal { at: self.clock.now(), status, answer }, reason }
-    }
-
-    /// Smaller requests from now on.
-    fn halve(&mut self, batch: &Batch) {
-        let limits = Limits { max_samples: batch.entries.len() / 2, max_bytes: usize::MAX };
-        let half = self.encoder.encode(&batch.entries, limits);
-        // Samples differ a little in size: with no spare the next batch would be less than a half.
-        self.limit.shrink(half.samples, half.plain_bytes.saturating_mul(5) / 4);
-    }
-
-    /// A sample that is too large alone is set aside, if the server still takes one that it took
-    /// before: it may be a server to which everything is too large.
-    async fn too_large_alone(
-        &mut self,
-        batch: Batch,
-        refused: Refused,
-        signals: &mut Signals,
-    ) -> Flow {
-        self.board.refused(refused.reason.text.clone());
-        let mut trial = Trial::new(batch.entries, refused.refusal);
-        if let Some(control) = self.last_accepted.clone() {
-            trial.check_by(control);
-        }
-        self.carry_out(trial, refused.reason, signals).await
-    }
-
-    /// Removes what was accepted, learns from it, and waits as the pace wants it.
-    async fn delivered(&mut self, batch: &Batch, signals: &mut Signals) -> Flow {
-        if self.settle(&batch.entries, signals).await == Flow::Stop {
-            return Flow::Stop;
-        }
-        if batch.is_full {
-            self.limit.accepted_full();
-        }
-        let limits = self.limit.now();
-        let pause = self.pace.accepted(batch.entries.len(), signals.queued(), limits);
-        self.pause(pause, signals).await
-    }
-
-    /// Removes what was accepted. When the queue fails, it is asked again: the server has the
-    /// batch already, and sending it twice helps nobody.
-    async fn settle(&mut self, entries: &[Entry], signals: &mut Signals) -> Flow {
-        self.backoff.reset();
-        self.last_accepted = entries.last().cloned().or(self.last_accepted.take());
-        self.board.delivered(signals.queued().saturating_sub(entries.len() as u64));
-        while let Err(error) = self.consumer.acknowledge(entries).await {
-            if self.queue_failed(&error, signals).await == Flow::Stop {
-                return Flow::Stop;
-            }
-        }
-        Flow::Continue
-    }
-
-    async fn queue_failed(&mut self, error: &QueueError, signals: &mut Signals) -> Flow {
-        if matches!(error, QueueError::Closed) {
-            return Flow::Stop;
-        }
-        let delay = self.backoff.next_delay();
-        let text = format!("the queue fails: {error}");
-        self.board.failed(State::BackingOff, text, delay, signals.queued());
-        // A nudge doesn't mend a disk.
-        signals.pause_unhurried(Instant::now() + delay).await
     }
 }

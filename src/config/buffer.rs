@@ -77,6 +77,11 @@ pub(super) fn socket(reader: &mut Reader<'_>, directory: &Path) -> PathBuf {
             let message = format!("is too long for a socket; at most {LONGEST_SOCKET} bytes");
             reader.refuse(PATH, message);
         }
+        Some(socket) if is_taken(&socket) => {
+            let message = "isn't free: something that isn't a socket lies there; must be a path of \
+                           its own";
+            reader.refuse(PATH, message);
+        }
         None if too_long(&default) => reader.refuse(
             "buffer.directory",
             format!(
@@ -90,4 +95,18 @@ pub(super) fn socket(reader: &mut Reader<'_>, directory: &Path) -> PathBuf {
     }
     reader.effective.set(PATH, escape(&default.display().to_string()));
     default
+}
+
+/// Whether something lies there that no daemon has left. Links aren't followed, nor are they when the
+/// socket is bound.
+#[cfg(unix)]
+fn is_taken(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket())
+}
+
+/// A named pipe has no place in a directory.
+#[cfg(not(unix))]
+fn is_taken(_: &Path) -> bool {
+    false
 }

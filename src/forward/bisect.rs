@@ -28,17 +28,34 @@ impl<T: Transport> Forwarder<T> {
         refused: Refused,
         signals: &mut Signals,
     ) -> Flow {
-        self.board.refused(refused.reason.text.clone());
-        self.carry_out(Trial::new(batch.entries, refused.refusal), refused.reason, signals).await
+        let Refused { refusal, reason } = refused;
+        self.carry_out(Trial::new(batch.entries, refusal), reason, signals).await
+    }
+
+    /// A sample that is too large alone is set aside, if the server still takes one that it took
+    /// before: it may be a server to which everything is too large.
+    pub(super) async fn too_large_alone(
+        &mut self,
+        batch: Batch,
+        refused: Refused,
+        signals: &mut Signals,
+    ) -> Flow {
+        let Refused { refusal, reason } = refused;
+        let mut trial = Trial::new(batch.entries, refusal);
+        if let Some(control) = self.last_accepted.clone() {
+            trial.check_by(control);
+        }
+        self.carry_out(trial, reason, signals).await
     }
 
     /// Carries a trial out; `reason` is the last refusal.
-    pub(super) async fn carry_out(
+    async fn carry_out(
         &mut self,
         mut trial: Trial,
         mut reason: Reason,
         signals: &mut Signals,
     ) -> Flow {
+        self.board.refused(reason.text.clone());
         loop {
             let flow = match trial.next() {
                 Step::Done => return Flow::Continue,

@@ -61,3 +61,35 @@ fn socket_that_a_killed_daemon_left_is_in_nobodys_way() {
     let daemon = home.daemon();
     wait_until("it answers", || home.stats()["pid"] == json!(daemon.pid()));
 }
+
+#[test]
+fn socket_path_that_is_not_free_is_a_wrong_configuration() {
+    let server = Server::start(Mode::Accept);
+    let first = Home::new(&server.url(), &[]);
+    let daemon = first.daemon();
+    let socket = first.path("buffer/control.sock");
+    // Two agents with one socket: only the start can tell.
+    let home = Home::new(&server.url(), &[("control.socket", json!(socket))]);
+    let second = home.run(&["run"]);
+    assert_eq!(second.code, Some(78), "{second:?}");
+    let expected = "another process listens there; give each agent its own control.socket";
+    assert!(second.err.contains(expected), "{second:?}");
+    assert_eq!(first.stats()["pid"], daemon.pid());
+    // Whatever else lies there is left alone, and the judgement finds it.
+    fs::write(home.path("precious"), "precious").unwrap();
+    home.configure(&server.url(), &[("control.socket", json!("precious"))]);
+    for command in ["check", "run"] {
+        let ran = home.run(&[command]);
+        assert_eq!(ran.code, Some(78), "{ran:?}");
+        assert!(ran.err.contains(": control.socket: isn't free: "), "{ran:?}");
+    }
+    assert_eq!(fs::read_to_string(home.path("precious")).unwrap(), "precious");
+    // What the agent itself makes at its start.
+    for taken in ["buffer-2", "buffer-2/lock"] {
+        let settings = [("buffer.directory", json!("buffer-2")), ("control.socket", json!(taken))];
+        home.configure(&server.url(), &settings);
+        fs::remove_dir_all(home.path("buffer-2")).ok();
+        let ran = home.run(&["run"]);
+        assert_eq!(ran.code, Some(78), "{ran:?}");
+    }
+}

@@ -183,11 +183,14 @@ fn reload_ends_a_backoff_and_a_request_that_hangs() {
     wait_until("a request is in flight", || server.attempts() >= 1);
     reload(&daemon, DONE, 1);
     wait_until("another one is in flight", || server.attempts() >= 2);
+    // Its end is unknown: the same request again, though more is queued by now.
+    let requests = server.requests();
+    assert_eq!(requests[1], requests[0]);
     server.turn(Mode::Answer(503));
     wait_until("backing off", || home.stats()["forwarder"]["state"] == "backing_off");
     server.turn(Mode::Accept);
     reload(&daemon, DONE, 2);
-    wait_until("delivery", || server.count() >= 8);
+    wait_until("delivery", || server.count() >= 1);
     assert_eq!(daemon.stop().code, Some(0));
     server.assert_whole();
 }

@@ -54,8 +54,7 @@ async fn backlog_after_an_outage_is_begun_with_what_was_tried_all_the_time() {
     let attempts = transport.attempts();
     let pauses: Vec<Duration> =
         attempts[20..27].windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    assert!(pauses[..5].iter().all(|pause| *pause <= 6 * SECOND), "{pauses:?}");
-    assert!(pauses.iter().sum::<Duration>() > 3 * SECOND, "{pauses:?}");
+    assert!((3 * SECOND..=45 * SECOND).contains(&pauses.iter().sum::<Duration>()), "{pauses:?}");
 }
 
 #[tokio::test(start_paused = true)]

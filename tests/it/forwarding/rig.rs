@@ -6,6 +6,7 @@ use std::{
     future::pending,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -175,30 +176,28 @@ pub(super) fn options() -> Options {
 }
 
 /// A running forwarder and what belongs to it.
-pub(super) struct Rig {
+pub(super) struct Rig<T = Scripted> {
     pub(super) producer: Producer,
     pub(super) stats: watch::Receiver<Stats>,
     pub(super) handle: Handle,
     pub(super) stop: watch::Sender<bool>,
-    pub(super) running: JoinHandle<()>,
+    /// Gives the forwarder back only if it is to go on.
+    pub(super) running: JoinHandle<Option<Forwarder<T>>>,
+    goes_on: Arc<AtomicBool>,
     pub(super) owner: Owner,
     pub(super) directory: TempDir,
 }
 
-impl Rig {
+impl<T: Transport + 'static> Rig<T> {
     /// Starts a forwarder on a queue that holds `queued` samples.
-    pub(super) async fn start(
-        options: Options,
-        transport: impl Transport + 'static,
-        queued: u64,
-    ) -> Self {
+    pub(super) async fn start(options: Options, transport: T, queued: u64) -> Self {
         Self::resume(options, transport, queued, tempfile::tempdir().unwrap()).await
     }
 
     /// Starts a forwarder on the queue in `directory`, after `more` samples were added.
     pub(super) async fn resume(
         options: Options,
-        transport: impl Transport + 'static,
+        transport: T,
         more: u64,
         directory: TempDir,
     ) -> Self {
@@ -216,12 +215,14 @@ impl Rig {
         let (forwarder, handle) = Forwarder::new(options, queue.consumer, encoder, transport);
         let forwarder = forwarder.with_clock(Arc::new(Virtual::default()));
         let (stop, stopped) = watch::channel(false);
+        let goes_on = Arc::default();
         Self {
             producer: queue.producer,
             stats: queue.stats,
             handle,
             stop,
-            running: tokio::spawn(async { drop(forwarder.run(stopped).await) }),
+            running: tokio::spawn(run(forwarder, stopped, Arc::clone(&goes_on))),
+            goes_on,
             owner: queue.owner,
             directory,
         }
@@ -230,7 +231,7 @@ impl Rig {
     /// Ends the forwarder wherever it is, as a killed process would, and gives its queue back.
     pub(super) async fn kill(self) -> TempDir {
         self.running.abort();
-        self.running.await.unwrap_err();
+        assert!(self.running.await.is_err());
         self.owner.close();
         self.directory
     }
@@ -276,12 +277,36 @@ impl Rig {
         (outcome, told)
     }
 
+    /// Stops the forwarder and has it go on with others of what it may be given anew.
+    pub(super) async fn renew(mut self, options: Options, transport: T) -> Self {
+        self.goes_on.store(true, Relaxed);
+        self.stop.send_replace(true);
+        let encoder = Box::new(Json::new(options.compression));
+        let forwarder = self.running.await.unwrap().unwrap();
+        let forwarder = forwarder.renewed(options, encoder, transport);
+        let (stop, stopped) = watch::channel(false);
+        self.goes_on.store(false, Relaxed);
+        self.running = tokio::spawn(run(forwarder, stopped, Arc::clone(&self.goes_on)));
+        self.stop = stop;
+        self
+    }
+
     pub(super) async fn stop(self) -> Status {
         self.stop.send_replace(true);
         self.running.await.unwrap();
         let last = self.handle.status.borrow();
         last.clone()
     }
+}
+
+/// The forwarder is gone at its end, as that of a stopped agent, unless it goes on.
+async fn run<T: Transport>(
+    forwarder: Forwarder<T>,
+    stopped: watch::Receiver<bool>,
+    goes_on: Arc<AtomicBool>,
+) -> Option<Forwarder<T>> {
+    let forwarder = forwarder.run(stopped).await;
+    goes_on.load(Relaxed).then_some(forwarder)
 }
 
 /// Waits, but not for ever. The deadline is a thread's: a timer of the runtime would make paused time
