@@ -26,6 +26,7 @@ fn mount(path: PathBuf, kind: &str) -> Mount {
         mode: Mode::ReadWrite,
         read_only_here: false,
         partial: false,
+        remote: false,
     }
 }
 
@@ -48,6 +49,15 @@ fn dead_mount_is_given_up_and_the_next_one_still_answers() {
     assert!(hangs(&prober.usage(&dead)));
     let alive = mount("/alive".into(), "fuse.sshfs");
     assert_eq!(prober.usage(&alive).unwrap().total, 7);
+    fs::write(&dead.path, "").unwrap();
+}
+
+#[test]
+fn mount_that_the_system_calls_remote_is_given_up_whatever_its_type() {
+    let home = tempfile::tempdir().unwrap();
+    let mut prober = Prober::new(ask);
+    let dead = Mount { kind: "ntfs".into(), remote: true, ..dead(home.path(), "dead") };
+    assert!(hangs(&prober.usage(&dead)));
     fs::write(&dead.path, "").unwrap();
 }
 
