@@ -7,7 +7,7 @@ use std::{ffi::c_void, io};
 use windows_sys::{
     Wdk::System::SystemInformation::SystemPerformanceInformation,
     Win32::System::{
-        ProcessStatus::{ENUM_PAGE_FILE_INFORMATION, K32EnumPageFilesW},
+        ProcessStatus::{ENUM_PAGE_FILE_INFORMATION, K32EnumPageFilesW, PERFORMANCE_INFORMATION},
         SystemInformation::{GlobalMemoryStatusEx, MEMORYSTATUSEX},
     },
     core::{BOOL, PCWSTR},
@@ -51,7 +51,7 @@ impl MemorySource {
             commit_limit: Some(bytes(info.CommitLimit)),
             ..Memory::default()
         };
-        let files = PageFiles::read().map_err(|error| SampleError::read("EnumPageFiles", error))?;
+        let files = PageFiles::read().unwrap_or_else(|_| PageFiles::beyond_memory(&info));
         memory.swap.total = bytes(files.total);
         memory.swap.free = bytes(files.total.saturating_sub(files.used));
         let counted = query::system(SystemPerformanceInformation, system::PERFORMANCE_BYTES).ok();
@@ -80,6 +80,13 @@ struct PageFiles {
 }
 
 impl PageFiles {
+    /// What may be and is promised beyond the memory: near enough where the files themselves can't
+    /// be listed.
+    fn beyond_memory(info: &PERFORMANCE_INFORMATION) -> Self {
+        let beyond = |pages: usize| pages.saturating_sub(info.PhysicalTotal);
+        Self { total: beyond(info.CommitLimit), used: beyond(info.CommitTotal) }
+    }
+
     fn read() -> io::Result<Self> {
         let mut files = Self::default();
         // SAFETY: the system calls `add` with the context that it gets here, before it returns.

@@ -12,7 +12,7 @@ use windows_sys::Win32::{
         FindFirstVolumeW, FindNextVolumeW, FindVolumeClose, GetDriveTypeW, GetLogicalDriveStringsW,
         GetVolumeInformationW, GetVolumePathNamesForVolumeNameW, QueryDosDeviceW,
     },
-    System::WindowsProgramming::{DRIVE_FIXED, DRIVE_RAMDISK, DRIVE_REMOTE, DRIVE_REMOVABLE},
+    System::WindowsProgramming::{DRIVE_CDROM, DRIVE_REMOTE},
 };
 
 use super::super::nt::names;
@@ -25,15 +25,16 @@ const READ_ONLY_VOLUME: u32 = 0x8_0000;
 /// The longest list of names that is read.
 const MOST_UNITS: usize = 1 << 22;
 
-/// Volumes of disks and memory, at each of their mount points. Volumes without any, optical media
-/// and empty drives are left out.
+/// Volumes of this machine, at each of their mount points. Volumes without any, optical media and
+/// empty drives are left out.
 pub(super) fn local() -> io::Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     for volume in Volumes::new()? {
         let volume = volume?;
         // SAFETY: the name ends with a zero.
         let kind = unsafe { GetDriveTypeW(volume.as_ptr()) };
-        if matches!(kind, DRIVE_FIXED | DRIVE_REMOVABLE | DRIVE_RAMDISK) {
+        // One that is always full tells nothing, and asking for it may start its motor.
+        if kind != DRIVE_CDROM {
             mounts.extend(mounts_of(&volume));
         }
     }
