@@ -43,8 +43,9 @@ pub fn machine_id() -> Option<String> {
     platform::machine_id().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
-/// Which boot of the machine this is: the kernel's own on Linux, elsewhere made from the time of
-/// boot; all zero when neither is known.
+/// Which boot of the machine this is: the kernel's own id on Linux and macOS, made from the kernel's
+/// own time of boot on Windows; without that made from the clock and the time since boot; all zero
+/// when neither is known.
 #[must_use]
 pub fn boot_id() -> [u8; 16] {
     platform::boot_id().or_else(boot_id_from_time).unwrap_or_default().into_bytes()

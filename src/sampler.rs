@@ -21,6 +21,8 @@ mod root;
 
 #[cfg(all(fuzzing, target_os = "linux"))]
 pub use platform::fuzzing;
+#[cfg(fuzzing)]
+pub use platform::parse_foreign;
 
 use filter::Globs;
 pub use root::HostRoot;

@@ -14,9 +14,10 @@ pub(super) const PER_CPU: bool = true;
 pub(super) const CONNECTIONS: bool = true;
 pub(super) const EXCLUDE_MOUNTS: [&str; 0] = [];
 pub(super) const EXCLUDE_DEVICES: [&str; 2] = ["loop*", "ram*"];
-pub(super) const EXCLUDE_INTERFACES: [&str; 2] = ["lo", "veth*"];
+pub(super) const EXCLUDE_INTERFACES: [&str; 4] =
+    ["lo", "lo0", "Loopback Pseudo-Interface *", "veth*"];
 /// Pseudo file systems, and those that hold no data of their own.
-pub(super) const EXCLUDE_TYPES: [&str; 27] = [
+pub(super) const EXCLUDE_TYPES: [&str; 28] = [
     "autofs",
     "binfmt_misc",
     "bpf",
@@ -24,6 +25,7 @@ pub(super) const EXCLUDE_TYPES: [&str; 27] = [
     "cgroup2",
     "configfs",
     "debugfs",
+    "devfs",
     "devpts",
     "devtmpfs",
     "efivarfs",

@@ -42,6 +42,8 @@ pub(super) struct Mount {
     pub(super) read_only_here: bool,
     /// Only a part of the file system is mounted here (a bind mount, a file).
     pub(super) partial: bool,
+    /// The system says that it lives on a network; a type that always does needn't say so.
+    pub(super) remote: bool,
 }
 
 /// What a file system says of itself; bytes.
@@ -243,7 +245,9 @@ fn fill_rates(now: &mut [Device], before: &[Device], elapsed: Duration) {
         device.writes_per_second = rate(earlier.writes, device.writes);
         device.read_bytes_per_second = rate(earlier.read_bytes, device.read_bytes);
         device.write_bytes_per_second = rate(earlier.write_bytes, device.write_bytes);
-        device.utilization = busy_share(earlier.io_time, device.io_time, elapsed);
+        // A platform without that counter may tell the share itself.
+        let busy = busy_share(earlier.io_time, device.io_time, elapsed);
+        device.utilization = busy.or(device.utilization);
     }
 }
 

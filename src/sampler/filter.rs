@@ -1,7 +1,14 @@
 //! Which mounts, types, devices and interfaces are sampled: globs that leave out, and globs that,
 //! once there are any, are the only ones to let in.
 
-use glob::Pattern;
+use glob::{MatchOptions, Pattern};
+
+/// As names are on this system: Windows doesn't tell `c:\` from `C:\`.
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: cfg!(not(windows)),
+    require_literal_separator: false,
+    require_literal_leading_dot: false,
+};
 
 /// Two lists of globs for one kind of name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,7 +32,7 @@ impl Globs {
 }
 
 fn hit(globs: &[Pattern], names: &[&str]) -> bool {
-    globs.iter().any(|glob| names.iter().any(|name| glob.matches(name)))
+    globs.iter().any(|glob| names.iter().any(|name| glob.matches_with(name, OPTIONS)))
 }
 
 #[cfg(test)]
@@ -48,5 +55,14 @@ mod tests {
         let globs = globs(&["eth*", "wl*"], &["eth1"]);
         assert!(globs.admit(&["eth0"]) && globs.admit(&["wlan0"]));
         assert!(!globs.admit(&["eth1"]) && !globs.admit(&["docker0"]));
+    }
+
+    #[test]
+    fn names_of_windows_are_matched_without_their_case_and_with_their_backslashes() {
+        let globs = globs(&[], &[r"c:\data\*", "Loopback Pseudo-Interface *"]);
+        assert_eq!(globs.admit(&[r"C:\Data\x\"]), cfg!(not(windows)));
+        assert!(!globs.admit(&[r"c:\data\x\y\"]));
+        assert!(globs.admit(&[r"c:\databases\"]));
+        assert!(!globs.admit(&["Loopback Pseudo-Interface 1"]));
     }
 }

@@ -1,15 +1,27 @@
 //! What the platforms differ in. Each offers the same four sources (`CpuSource`, `MemorySource`,
 //! `DiskSource`, `NetworkSource`), which only read and parse; choosing and comparing is common.
+//! What Windows and macOS give is decoded in `nt` and `darwin`, which make no call and so are tested
+//! and fuzzed everywhere; the calls are in `windows` and `macos`.
 
+#[cfg(any(not(target_os = "linux"), test, fuzzing))]
+mod bytes;
+#[cfg(any(target_os = "macos", test, fuzzing))]
+mod darwin;
+#[cfg(fuzzing)]
+mod foreign;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
-#[cfg(not(target_os = "linux"))]
-mod sysinfo_memory;
+#[cfg(any(unix, test))]
+mod names;
+#[cfg(any(windows, test, fuzzing))]
+mod nt;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(fuzzing)]
+pub use foreign::parse as parse_foreign;
 #[cfg(all(fuzzing, target_os = "linux"))]
 pub use linux::fuzzing;
 #[cfg(target_os = "linux")]
@@ -18,11 +30,3 @@ pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, usage
 pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
 #[cfg(windows)]
 pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
-
-// Parsers of other platforms' tables, so that their tests run everywhere.
-#[cfg(all(test, not(target_os = "macos")))]
-#[path = "platform/macos/pcblist.rs"]
-mod pcblist;
-#[cfg(all(test, not(windows)))]
-#[path = "platform/windows/tcp_table.rs"]
-mod tcp_table;

@@ -1,7 +1,7 @@
 //! Servers that do everything wrong: no batch is lost or acknowledged by mistake, every exchange
 //! ends in time, the next good answer is used, and memory stays where it was.
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod daemon;
 
 use std::time::{Duration, Instant};

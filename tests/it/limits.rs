@@ -1,11 +1,15 @@
 //! A daemon that is given too little: it runs, or it ends and says why. It never hangs.
 
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
 use serde_json::json;
 
+#[cfg(target_os = "linux")]
+use crate::support::process::{Process, let_pass};
 use crate::support::{
-    process::{Home, Process, SOON, let_pass, wait_until},
+    process::{Home, SOON, wait_until},
     server::{Mode, Server},
 };
 

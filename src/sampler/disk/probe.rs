@@ -118,7 +118,7 @@ impl Worker {
 
 /// Whether somebody else than this machine's kernel answers.
 fn may_hang(mount: &Mount) -> bool {
-    const KINDS: [&str; 20] = [
+    const KINDS: [&str; 22] = [
         "9p",
         "acfs",
         "afpfs",
@@ -132,16 +132,18 @@ fn may_hang(mount: &Mount) -> bool {
         "glusterfs",
         "gpfs",
         "lustre",
+        "macfuse",
         "ncpfs",
         "ocfs2",
         "orangefs",
+        "osxfuse",
         "smb3",
         "smbfs",
         "virtiofs",
         "webdav",
     ];
     let kind = &*mount.kind;
-    kind.starts_with("nfs") || kind.starts_with("fuse") || KINDS.contains(&kind)
+    mount.remote || kind.starts_with("nfs") || kind.starts_with("fuse") || KINDS.contains(&kind)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -15,6 +15,7 @@ fn mount(identity: &str, mountpoint: &str, kind: &str) -> Mount {
         mode: Mode::ReadWrite,
         read_only_here: false,
         partial: false,
+        remote: false,
     }
 }
 
@@ -127,4 +128,21 @@ fn busy_share_of_a_device_is_of_the_time_that_has_passed() {
     assert_eq!(busy(0, 1003), Some(1.0));
     assert_eq!(busy(100, 99), None);
     assert_eq!(busy_share(None, Some(Ticks(1)), second), None);
+}
+
+#[test]
+fn busy_share_that_the_platform_tells_stays_where_it_has_no_counter_of_it() {
+    let device = |utilization, io_time: Option<u64>| Device {
+        device: "PhysicalDrive0".into(),
+        utilization,
+        io_time: io_time.map(Ticks),
+        ..Device::default()
+    };
+    let share = |before, now| {
+        let mut now = vec![now];
+        fill_rates(&mut now, &[before], Duration::from_secs(1));
+        now[0].utilization
+    };
+    assert_eq!(share(device(None, None), device(Some(0.5), None)), Some(0.5));
+    assert_eq!(share(device(None, Some(0)), device(Some(0.5), Some(250))), Some(0.25));
 }

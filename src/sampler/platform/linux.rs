@@ -14,13 +14,14 @@ mod inet_diag;
 mod links;
 mod memory;
 mod mountinfo;
-mod names;
 mod network;
 mod pressure;
 mod proc_file;
 mod protocols;
 mod sockets;
 mod tcp;
+
+use super::names;
 
 pub(in crate::sampler) use cpu::CpuSource;
 pub(in crate::sampler) use disk::{DiskSource, usage};

@@ -1,5 +1,6 @@
 //! macOS: Mach for processors and memory, `getfsstat` and the I/O Registry for disks, `sysctl` for
-//! sockets, sysinfo for interfaces. Absent: iowait, interrupts, steal, buffers, dropped packets.
+//! swap, interfaces, protocols and sockets. This only makes the calls; `darwin` decodes what they
+//! give. What the system lacks is absent, and named in docs/metrics.md.
 #![expect(unsafe_code, reason = "Mach, sysctl and IOKit have no safe interface")]
 #![allow(
     clippy::unnecessary_wraps,
@@ -10,9 +11,10 @@
 mod cpu;
 mod disk;
 mod io_registry;
+mod media;
 mod memory;
 mod network;
-mod pcblist;
+mod sysctl;
 
 pub(in crate::sampler) use cpu::CpuSource;
 pub(in crate::sampler) use disk::{DiskSource, usage};

@@ -1,5 +1,6 @@
-//! Windows: the NT kernel's own counters for processors and disks, IP Helper for the network,
-//! sysinfo for volumes. Absent: load average, iowait, steal, inodes, buffers, swap traffic.
+//! Windows: the NT kernel's own counters for processors, memory and disks, the volume manager for
+//! volumes, IP Helper for the network. This only makes the calls; `nt` decodes what they give. What
+//! the system lacks is absent, and named in docs/metrics.md.
 #![expect(unsafe_code, reason = "the system's calls have no safe interface")]
 #![allow(
     clippy::unnecessary_wraps,
@@ -9,9 +10,11 @@
 
 mod cpu;
 mod disk;
+mod drives;
 mod memory;
 mod network;
-mod tcp_table;
+mod query;
+mod volumes;
 
 pub(in crate::sampler) use cpu::CpuSource;
 pub(in crate::sampler) use disk::{DiskSource, usage};

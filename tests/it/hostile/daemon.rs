@@ -46,7 +46,6 @@ fn taken(server: &Scripted, faults: &[Fault]) -> BTreeSet<u64> {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn all_faults_in_a_row_lose_nothing_and_cost_no_memory() {
     let faults = faults();
     let bad = faults.iter().map(|fault| [vec![Step::Read], fault.steps.clone()].concat());

@@ -135,6 +135,7 @@ impl Home {
     }
 
     /// Starts the daemon with variables in its environment.
+    #[cfg(target_os = "linux")]
     pub(crate) fn daemon_with(&self, variables: &[(&str, &str)]) -> Process {
         let (out, err) = (self.output("out"), self.output("err"));
         let mut command = self.command(&["run"]);

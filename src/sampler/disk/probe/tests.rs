@@ -26,6 +26,7 @@ fn mount(path: PathBuf, kind: &str) -> Mount {
         mode: Mode::ReadWrite,
         read_only_here: false,
         partial: false,
+        remote: false,
     }
 }
 
@@ -49,6 +50,14 @@ fn dead_mount_is_given_up_and_the_next_one_still_answers() {
     let alive = mount("/alive".into(), "fuse.sshfs");
     assert_eq!(prober.usage(&alive).unwrap().total, 7);
     fs::write(&dead.path, "").unwrap();
+}
+
+#[test]
+fn mount_that_the_system_calls_remote_is_asked_from_a_thread_whatever_its_type() {
+    let mut prober = Prober::new(ask);
+    let remote = Mount { remote: true, ..mount("/alive".into(), "ntfs") };
+    assert_eq!(prober.usage(&remote).unwrap().total, 7);
+    assert!(prober.idle.is_some());
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn mount(line: &str) -> Option<Mount> {
         mode,
         read_only_here: mode == Mode::ReadOnly || mount_mode == Mode::ReadOnly,
         partial: root != "/",
+        remote: false,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use std::{io, ptr};
 
+use super::{super::darwin::processors, sysctl};
 use crate::{
-    sample::{CpuTime, CpuTimes, LoadAverage, Pressure, Ticks},
+    sample::{LoadAverage, Pressure},
     sampler::{
         SampleError,
         cpu::{CpuReading, Load, Scheduling},
@@ -13,8 +14,6 @@ use crate::{
 };
 
 const WHAT: &str = "host_processor_info";
-/// User, system, idle, nice; in 1/100 s.
-const STATES: usize = 4;
 
 /// Reads Mach's processor times.
 pub(in crate::sampler) struct CpuSource {
@@ -32,12 +31,11 @@ impl CpuSource {
     /// Times since boot. The kernel counts in 32 bits, so they wrap after 497 days of one mode.
     pub(in crate::sampler) fn read(&mut self) -> Result<CpuReading, SampleError> {
         let ticks = self.ticks().map_err(|error| SampleError::read(WHAT, error))?;
-        let each = ticks.chunks_exact(STATES).map(times);
-        let cpus: Vec<_> = (0..).zip(each).collect();
-        if cpus.is_empty() {
-            return Err(SampleError::Malformed { what: WHAT.into() });
-        }
-        Ok(CpuReading { total: total(&cpus), cpus, scheduling: Scheduling::default() })
+        let cpus = processors::parse(&ticks).ok_or(SampleError::Malformed { what: WHAT.into() })?;
+        let boot_time = sysctl::by_name(c"kern.boottime").ok();
+        let boot_time = boot_time.and_then(|timeval| processors::boot_time(&timeval));
+        let scheduling = Scheduling { boot_time, ..Scheduling::default() };
+        Ok(CpuReading { total: processors::total(&cpus), cpus, scheduling })
     }
 
     /// `getloadavg`, through sysinfo.
@@ -85,31 +83,5 @@ impl CpuSource {
             libc::vm_deallocate(libc::mach_task_self(), info.addr(), length * size_of::<i32>());
             Ok(ticks)
         }
-    }
-}
-
-fn times(ticks: &[i32]) -> CpuTimes {
-    let time = |state: usize| -> CpuTime {
-        Ticks(ticks.get(state).map_or(0, |ticks| u64::from(ticks.cast_unsigned())))
-    };
-    CpuTimes {
-        user: time(0),
-        system: time(1),
-        idle: time(2),
-        nice: Some(time(3)),
-        ..CpuTimes::default()
-    }
-}
-
-fn total(cpus: &[(u32, CpuTimes)]) -> CpuTimes {
-    let sum = |mode: fn(&CpuTimes) -> CpuTime| -> CpuTime {
-        Ticks(cpus.iter().map(|(_, times)| mode(times).0).sum())
-    };
-    CpuTimes {
-        user: sum(|times| times.user),
-        system: sum(|times| times.system),
-        idle: sum(|times| times.idle),
-        nice: Some(sum(|times| times.nice.unwrap_or_default())),
-        ..CpuTimes::default()
     }
 }

@@ -6,10 +6,9 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::Path,
-    ptr,
 };
 
-use super::io_registry;
+use super::{super::names, io_registry};
 use crate::{
     sample::{Device, Mode, Pressure},
     sampler::{
@@ -63,33 +62,38 @@ pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
     })
 }
 
+/// Grows until there is room to spare: mounts may have been added in between.
 fn getfsstat() -> io::Result<Vec<libc::statfs>> {
-    // SAFETY: without a buffer the call only counts.
-    let count = unsafe { libc::getfsstat(ptr::null_mut(), 0, libc::MNT_NOWAIT) };
-    // Room for those that are mounted in between.
-    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())? + 8;
-    // SAFETY: plain numbers and characters, for which zero is a value.
-    let mut mounts = vec![unsafe { std::mem::zeroed::<libc::statfs>() }; count];
-    let bytes = i32::try_from(count * size_of::<libc::statfs>()).unwrap_or(i32::MAX);
-    // SAFETY: the buffer has at least that many bytes.
-    let filled = unsafe { libc::getfsstat(mounts.as_mut_ptr(), bytes, libc::MNT_NOWAIT) };
-    mounts.truncate(usize::try_from(filled).map_err(|_| io::Error::last_os_error())?);
-    Ok(mounts)
+    let mut room = 32;
+    loop {
+        // SAFETY: plain numbers and characters, for which zero is a value.
+        let mut mounts = vec![unsafe { std::mem::zeroed::<libc::statfs>() }; room];
+        let bytes = i32::try_from(size_of_val(&*mounts)).unwrap_or(i32::MAX);
+        // SAFETY: the buffer has at least that many bytes.
+        let filled = unsafe { libc::getfsstat(mounts.as_mut_ptr(), bytes, libc::MNT_NOWAIT) };
+        let filled = usize::try_from(filled).map_err(|_| io::Error::last_os_error())?;
+        if filled < room || bytes == i32::MAX {
+            mounts.truncate(filled);
+            return Ok(mounts);
+        }
+        room *= 4;
+    }
 }
 
 fn mount(stat: &libc::statfs) -> Mount {
     let path = bytes(&stat.f_mntonname);
-    let text = |name: &[c_char]| String::from_utf8_lossy(&bytes(name)).into_owned();
-    let read_only = stat.f_flags & u32::try_from(libc::MNT_RDONLY).unwrap_or_default() != 0;
+    let text = |name: &[c_char]| names::escape(&bytes(name)).into_owned();
+    let is = |flag: i32| stat.f_flags & flag.cast_unsigned() != 0;
     Mount {
         identity: text(&stat.f_mntfromname),
         device: text(&stat.f_mntfromname),
         path: OsStr::from_bytes(&path).into(),
-        mountpoint: String::from_utf8_lossy(&path).into_owned(),
+        mountpoint: names::escape(&path).into_owned(),
         kind: text(&stat.f_fstypename),
-        mode: if read_only { Mode::ReadOnly } else { Mode::ReadWrite },
-        read_only_here: read_only,
+        mode: if is(libc::MNT_RDONLY) { Mode::ReadOnly } else { Mode::ReadWrite },
+        read_only_here: is(libc::MNT_RDONLY),
         partial: false,
+        remote: !is(libc::MNT_LOCAL),
     }
 }
 

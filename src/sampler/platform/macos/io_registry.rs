@@ -11,11 +11,15 @@ use objc2_io_kit::{
     kIOServicePlane,
 };
 
-use crate::sample::{Device, DeviceKind, IoTime, Ticks};
+use super::super::darwin::disk;
+use crate::sample::Device;
 
 /// The default port of the registry.
 const MAIN_PORT: u32 = 0;
+/// kIORegistryIterateRecursively.
 const SEARCH_CHILDREN: u32 = 1;
+/// The same with kIORegistryIterateParents.
+const SEARCH_PARENTS: u32 = 3;
 
 /// An object of the registry, given back when dropped.
 struct Object(io_object_t);
@@ -29,69 +33,68 @@ impl Drop for Object {
 
 /// Counters since boot of each whole disk.
 pub(super) fn devices() -> io::Result<Vec<Device>> {
-    let drivers = drivers()?;
+    let Some(drivers) = drivers()? else { return Ok(Vec::new()) };
     let next = || Some(IOIteratorNext(drivers.0)).filter(|&object| object != 0).map(Object);
     Ok(std::iter::from_fn(next).filter_map(|driver| device(&driver)).collect())
 }
 
-fn drivers() -> io::Result<Object> {
+/// `None` on a machine without such disks.
+fn drivers() -> io::Result<Option<Object>> {
     // SAFETY: the name is a C string.
     let matching = unsafe { IOServiceMatching(c"IOBlockStorageDriver".as_ptr()) };
     let matching = matching.map(|matching| CFRetained::<CFDictionary>::from(&matching));
     let mut drivers = 0;
     // SAFETY: the call takes the dictionary over and writes one object.
     let result = unsafe { IOServiceGetMatchingServices(MAIN_PORT, matching, &raw mut drivers) };
-    if result == 0 && drivers != 0 {
-        Ok(Object(drivers))
-    } else {
-        Err(io::Error::other(format!("IOKit says {result}")))
+    if result != 0 {
+        return Err(io::Error::other(format!("IOKit says {result}")));
     }
+    Ok((drivers != 0).then(|| Object(drivers)))
 }
 
 /// `None` for a driver without a disk or without counters.
 fn device(driver: &Object) -> Option<Device> {
-    let key = |name| CFString::from_static_str(name);
-    // SAFETY: the driver is alive, the plane a C string of the system.
-    let (name, statistics) = unsafe {
-        let plane = kIOServicePlane.as_ptr().cast_mut().cast();
-        let (name, statistics) = (key("BSD Name"), key("Statistics"));
-        (
-            IORegistryEntrySearchCFProperty(
-                driver.0,
-                plane,
-                Some(&name),
-                kCFAllocatorDefault,
-                SEARCH_CHILDREN,
-            )?,
-            IORegistryEntryCreateCFProperty(driver.0, Some(&statistics), kCFAllocatorDefault, 0)?,
-        )
-    };
+    let name = searched(driver, "BSD Name", SEARCH_CHILDREN)?.downcast::<CFString>().ok()?;
+    let key = CFString::from_static_str("Statistics");
+    // SAFETY: the driver is alive.
+    let statistics =
+        unsafe { IORegistryEntryCreateCFProperty(driver.0, Some(&key), kCFAllocatorDefault, 0)? };
     let statistics = statistics.downcast::<CFDictionary>().ok()?;
-    let count = |name| number(&statistics, &key(name));
-    let time =
-        |name| -> Option<IoTime> { count(name).map(|nanoseconds| Ticks(nanoseconds / 1_000_000)) };
-    Some(Device {
-        device: name.downcast::<CFString>().ok()?.to_string(),
-        kind: Some(DeviceKind::Disk),
-        reads: count("Operations (Read)"),
-        writes: count("Operations (Write)"),
-        read_bytes: count("Bytes (Read)"),
-        write_bytes: count("Bytes (Write)"),
-        read_time: time("Total Time (Read)"),
-        write_time: time("Total Time (Write)"),
-        ..Device::default()
-    })
+    let location = location(driver);
+    Some(disk::device(name.to_string(), location.as_deref(), |name| number(&statistics, name)))
 }
 
-fn number(dictionary: &CFDictionary, key: &CFString) -> Option<u64> {
+/// Where the disk lies: `Internal`, `External`, `File`, say.
+fn location(driver: &Object) -> Option<String> {
+    let protocol = searched(driver, "Protocol Characteristics", SEARCH_PARENTS)?;
+    let protocol = protocol.downcast::<CFDictionary>().ok()?;
+    let location = value(&protocol, "Physical Interconnect Location")?;
+    Some(location.downcast_ref::<CFString>()?.to_string())
+}
+
+/// The first property of that name among the driver's relatives.
+fn searched(driver: &Object, name: &'static str, options: u32) -> Option<CFRetained<CFType>> {
+    let key = CFString::from_static_str(name);
+    // SAFETY: the driver is alive, the plane a C string of the system.
+    unsafe {
+        let plane = kIOServicePlane.as_ptr().cast_mut().cast();
+        IORegistryEntrySearchCFProperty(driver.0, plane, Some(&key), kCFAllocatorDefault, options)
+    }
+}
+
+fn number(dictionary: &CFDictionary, name: &'static str) -> Option<u64> {
+    value(dictionary, name)?.downcast_ref::<CFNumber>()?.as_i64()?.try_into().ok()
+}
+
+fn value<'a>(dictionary: &'a CFDictionary, name: &'static str) -> Option<&'a CFType> {
+    let key = CFString::from_static_str(name);
+    let key: *const CFString = &raw const *key;
     let mut value = std::ptr::null();
-    let key: *const CFString = key;
     // SAFETY: the keys of a property list are strings, its values objects that live as long as it.
-    let value = unsafe {
+    unsafe {
         if !dictionary.value_if_present(key.cast(), &raw mut value) {
             return None;
         }
-        value.cast::<CFType>().as_ref()?
-    };
-    value.downcast_ref::<CFNumber>()?.as_i64()?.try_into().ok()
+        value.cast::<CFType>().as_ref()
+    }
 }

@@ -1,68 +1,90 @@
-//! Interfaces from sysinfo (`sysctl NET_RT_IFLIST2`); sockets from `sysctl
-//! net.inet.{tcp,udp}.pcblist_n`, which list IPv4 and IPv6 together.
+//! Interfaces from `sysctl net.link.generic.ifalldata`, protocols from `net.inet.{tcp,udp}.stats`,
+//! sockets from `net.inet.{tcp,udp}.pcblist_n`, which list IPv4 and IPv6 together.
 
-use std::{ffi::CStr, io, ptr};
+use std::mem::offset_of;
 
-use sysinfo::Networks;
+use libc::{if_data64, ifmibdata};
 
-use super::pcblist;
+use super::{
+    super::{
+        darwin::{interface, pcblist, statistics},
+        names,
+    },
+    media::Media,
+    sysctl,
+};
 use crate::{
-    sample::{Conntrack, Interface, TcpStates, TcpTraffic, Traffic, UdpTraffic},
+    sample::{Conntrack, Interface, TcpStates, TcpTraffic, UdpTraffic},
     sampler::{SampleError, root::HostRoot},
 };
 
+const _: () = {
+    use interface::at;
+    const DATA: usize = offset_of!(ifmibdata, ifmd_data);
+    assert!(size_of::<ifmibdata>() == interface::ROW_BYTES);
+    assert!(offset_of!(ifmibdata, ifmd_flags) == at::FLAGS);
+    assert!(offset_of!(ifmibdata, ifmd_snd_drops) == at::SEND_DROPS);
+    assert!(DATA + offset_of!(if_data64, ifi_type) == at::TYPE);
+    assert!(DATA + offset_of!(if_data64, ifi_mtu) == at::MTU);
+    assert!(DATA + offset_of!(if_data64, ifi_baudrate) == at::BAUDRATE);
+    assert!(DATA + offset_of!(if_data64, ifi_ipackets) == at::IN_PACKETS);
+    assert!(DATA + offset_of!(if_data64, ifi_ierrors) == at::IN_ERRORS);
+    assert!(DATA + offset_of!(if_data64, ifi_opackets) == at::OUT_PACKETS);
+    assert!(DATA + offset_of!(if_data64, ifi_oerrors) == at::OUT_ERRORS);
+    assert!(DATA + offset_of!(if_data64, ifi_collisions) == at::COLLISIONS);
+    assert!(DATA + offset_of!(if_data64, ifi_ibytes) == at::IN_BYTES);
+    assert!(DATA + offset_of!(if_data64, ifi_obytes) == at::OUT_BYTES);
+    assert!(DATA + offset_of!(if_data64, ifi_imcasts) == at::IN_MULTICASTS);
+    assert!(DATA + offset_of!(if_data64, ifi_iqdrops) == at::IN_DROPS);
+};
+
+/// `net.link.generic.ifalldata`, of all interfaces what all kinds have.
+const ALL_DATA: [i32; 6] = [
+    libc::CTL_NET,
+    libc::PF_LINK,
+    libc::NETLINK_GENERIC,
+    libc::IFMIB_IFALLDATA,
+    0,
+    libc::IFDATA_GENERAL,
+];
+
 /// Reads interfaces and sockets.
 pub(in crate::sampler) struct NetworkSource {
-    networks: Option<Networks>,
+    media: Media,
 }
 
 impl NetworkSource {
     /// Touches nothing yet.
     pub(in crate::sampler) fn new(_: &HostRoot) -> Self {
-        Self { networks: None }
+        Self { media: Media::default() }
     }
 
-    /// Counters since boot; sysinfo doesn't tell of dropped packets.
+    /// What the interfaces are, and their counters since boot.
     pub(in crate::sampler) fn interfaces(&mut self) -> Result<Vec<Interface>, SampleError> {
-        let mut networks = match self.networks.take() {
-            Some(networks) => networks,
-            None => Networks::new().map_err(|error| {
-                SampleError::read("the interfaces", io::Error::other(error.to_string()))
-            })?,
-        };
-        networks.refresh(true);
-        let traffic = |bytes, packets, errors| Traffic {
-            bytes,
-            packets,
-            errors: Some(errors),
-            ..Traffic::default()
-        };
-        let interface = |(name, data): (&std::ffi::OsString, &sysinfo::NetworkData)| Interface {
-            name: name.to_string_lossy().into_owned(),
-            receive: traffic(
-                data.total_received(),
-                data.total_packets_received(),
-                data.total_errors_on_received(),
-            ),
-            transmit: traffic(
-                data.total_transmitted(),
-                data.total_packets_transmitted(),
-                data.total_errors_on_transmitted(),
-            ),
-            ..Interface::default()
-        };
-        let mut interfaces: Vec<_> = networks.iter().map(interface).collect();
-        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
-        self.networks = Some(networks);
-        Ok(interfaces)
+        const WHAT: &str = "net.link.generic.ifalldata";
+        let rows = sysctl::by_number(ALL_DATA).map_err(|error| SampleError::read(WHAT, error))?;
+        interface::parse(&rows).ok_or(SampleError::Malformed { what: WHAT.into() })
     }
 
-    /// Traffic is all that is read of them here.
-    pub(in crate::sampler) fn describe(&mut self, _: &mut [Interface]) {}
+    /// Fills in the carrier, where the interface knows of one.
+    pub(in crate::sampler) fn describe(&mut self, interfaces: &mut [Interface]) {
+        for interface in interfaces {
+            let status = self.media.status(&names::unescape(&interface.name));
+            // An error is how an interface says that it has no cable to be asked for.
+            if let Ok(status) = status {
+                interface::set_carrier(interface, status);
+            }
+        }
+    }
 
-    /// Not read on this system.
+    /// What TCP and UDP count, where the kernel tells it to this user.
     pub(in crate::sampler) fn protocols(&mut self) -> (Option<TcpTraffic>, Option<UdpTraffic>) {
-        (None, None)
+        let tcp = sysctl::by_name(c"net.inet.tcp.stats").ok();
+        let udp = sysctl::by_name(c"net.inet.udp.stats").ok();
+        (
+            tcp.and_then(|structure| statistics::tcp(&structure)),
+            udp.and_then(|structure| statistics::udp(&structure)),
+        )
     }
 
     /// This system has no such table.
@@ -70,38 +92,13 @@ impl NetworkSource {
         None
     }
 
-    /// TCP sockets by state; `net.inet.tcp.pcblist_n`.
+    /// TCP sockets by state.
     pub(in crate::sampler) fn tcp_states(&mut self) -> Result<TcpStates, SampleError> {
-        let list = sysctl(c"net.inet.tcp.pcblist_n");
-        let list = list.map_err(|error| SampleError::read("net.inet.tcp.pcblist_n", error))?;
-        pcblist::tcp_states(&list)
-            .ok_or(SampleError::Malformed { what: "net.inet.tcp.pcblist_n".into() })
+        sysctl::decoded(c"net.inet.tcp.pcblist_n", pcblist::tcp_states)
     }
 
-    /// Open UDP sockets; `net.inet.udp.pcblist_n`.
+    /// Open UDP sockets.
     pub(in crate::sampler) fn udp_sockets(&mut self) -> Result<u64, SampleError> {
-        let list = sysctl(c"net.inet.udp.pcblist_n");
-        let list = list.map_err(|error| SampleError::read("net.inet.udp.pcblist_n", error))?;
-        pcblist::sockets(&list)
-            .ok_or(SampleError::Malformed { what: "net.inet.udp.pcblist_n".into() })
+        sysctl::decoded(c"net.inet.udp.pcblist_n", pcblist::sockets)
     }
-}
-
-fn sysctl(name: &CStr) -> io::Result<Vec<u8>> {
-    let mut length = 0;
-    call(name, ptr::null_mut(), &mut length)?;
-    // Room for sockets that are opened in between.
-    let mut bytes = vec![0_u8; length + length / 8 + 4096];
-    length = bytes.len();
-    call(name, bytes.as_mut_ptr(), &mut length)?;
-    bytes.truncate(length);
-    Ok(bytes)
-}
-
-/// `to` is null, or has room for `length` bytes.
-fn call(name: &CStr, to: *mut u8, length: &mut usize) -> io::Result<()> {
-    // SAFETY: the name is a C string; the caller vouches for the buffer; nothing is set.
-    let result =
-        unsafe { libc::sysctlbyname(name.as_ptr(), to.cast(), length, ptr::null_mut(), 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,23 +1,34 @@
 //! Processor times: `NtQuerySystemInformation(SystemProcessorPerformanceInformation)` for each
-//! processor, `GetSystemTimes` for all.
+//! group of processors, and `GetSystemTimes` where it doesn't tell of all of them.
 
 use std::io;
 
 use windows_sys::{
     Wdk::System::SystemInformation::{
-        NtQuerySystemInformation, SystemProcessorPerformanceInformation,
+        SystemPerformanceInformation, SystemProcessorPerformanceInformation,
+        SystemTimeOfDayInformation,
     },
     Win32::{
         Foundation::FILETIME,
         System::{
-            Threading::{ALL_PROCESSOR_GROUPS, GetActiveProcessorCount, GetSystemTimes},
+            Threading::{
+                ALL_PROCESSOR_GROUPS, GetActiveProcessorCount, GetActiveProcessorGroupCount,
+                GetSystemTimes,
+            },
             WindowsProgramming::SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION,
         },
     },
 };
 
+use super::{
+    super::nt::{
+        processors::{self, Processor},
+        system::{self, Counters},
+    },
+    query,
+};
 use crate::{
-    sample::{CpuTime, CpuTimes, Pressure, Ticks},
+    sample::{CpuTimes, Pressure},
     sampler::{
         SampleError,
         cpu::{CpuReading, Load, Scheduling},
@@ -25,8 +36,11 @@ use crate::{
     },
 };
 
-/// The kernel counts in 100 ns.
-const PER_CENTISECOND: u64 = 100_000;
+const _: () =
+    assert!(size_of::<SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION>() == processors::ROW_BYTES);
+
+/// The most processors that a group has, so that numbers don't depend on how many there are.
+const OF_A_GROUP: u32 = 64;
 
 /// Reads the kernel's processor times.
 pub(in crate::sampler) struct CpuSource;
@@ -37,25 +51,24 @@ impl CpuSource {
         Self
     }
 
-    /// Times since boot. On a machine with more than one processor group, `cpus` are those of this
-    /// process's group, and the total's interrupts are part of its system time.
+    /// Times since boot; a processor's number is its place in its group + 64 for each group before.
     pub(in crate::sampler) fn read(&mut self) -> Result<CpuReading, SampleError> {
-        let (processors, all) =
-            processors().map_err(|error| SampleError::read("NtQuerySystemInformation", error))?;
-        let total = if processors.len() == all {
-            total(&processors)
-        } else {
-            system_times().map_err(|error| SampleError::read("GetSystemTimes", error))?
-        };
-        let cpus = (0..).zip(processors.iter().map(times)).collect();
-        Ok(CpuReading { total, cpus, scheduling: Scheduling::default() })
+        let groups = groups()?;
+        let sum = groups.iter().flatten().copied().fold(Processor::default(), Processor::and);
+        let told: usize = groups.iter().map(Vec::len).sum();
+        let all = told == active();
+        let total = if all { sum.times() } else { system_times()? };
+        Ok(CpuReading {
+            total,
+            cpus: numbered(groups),
+            scheduling: scheduling(all.then_some(sum.interrupts)),
+        })
     }
-}
 
-impl CpuSource {
     /// This system has no load average.
     pub(in crate::sampler) fn load(&mut self) -> Load {
-        Load::default()
+        let threads = query::performance().ok().map(|info| info.ThreadCount.into());
+        Load { average: None, threads }
     }
 
     /// This system doesn't count that.
@@ -69,74 +82,62 @@ impl CpuSource {
     }
 }
 
-/// Those of this process's group, and how many there are in all groups.
-fn processors() -> io::Result<(Vec<SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION>, usize)> {
-    // SAFETY: takes and gives numbers.
-    let all = unsafe { GetActiveProcessorCount(ALL_PROCESSOR_GROUPS) };
-    let all = usize::try_from(all).unwrap_or_default();
-    let mut processors = vec![SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION::default(); all];
-    let one = size_of::<SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION>();
-    let room = u32::try_from(all * one).unwrap_or(u32::MAX);
-    let mut length = 0;
-    // SAFETY: the buffer has room for `room` bytes of plain numbers.
-    let status = unsafe {
-        NtQuerySystemInformation(
-            SystemProcessorPerformanceInformation,
-            processors.as_mut_ptr().cast(),
-            room,
-            &raw mut length,
-        )
+/// The processors of each group; where there are several and the kernel doesn't tell of each, those
+/// of this process's.
+fn groups() -> Result<Vec<Vec<Processor>>, SampleError> {
+    let most = active().max(1) * processors::ROW_BYTES;
+    let class = SystemProcessorPerformanceInformation;
+    // SAFETY: takes nothing and gives a number.
+    let count = unsafe { GetActiveProcessorGroupCount() };
+    let each = |group| query::of_group(class, group, most);
+    let rows = match (0..count).map(each).collect::<io::Result<Vec<_>>>() {
+        Ok(rows) if count > 1 => rows,
+        _ => vec![
+            query::system(class, most)
+                .map_err(|error| SampleError::read("the times of the processors", error))?,
+        ],
     };
-    if status < 0 {
-        return Err(io::Error::other(format!("NT status {status:#x}")));
-    }
-    processors.truncate(usize::try_from(length).unwrap_or_default() / one);
-    Ok((processors, all))
+    let parsed = rows.iter().map(|rows| processors::parse(rows)).collect::<Option<Vec<_>>>();
+    parsed
+        .filter(|groups| groups.iter().any(|group| !group.is_empty()))
+        .ok_or(SampleError::Malformed { what: "the times of the processors".into() })
 }
 
-fn times(processor: &SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION) -> CpuTimes {
-    // Kernel time includes idle, deferred procedure calls and interrupts.
-    let [deferred, interrupt] = processor.Reserved1;
-    let others = processor.IdleTime + deferred + interrupt;
-    CpuTimes {
-        user: time(processor.UserTime),
-        system: time(processor.KernelTime.saturating_sub(others)),
-        idle: time(processor.IdleTime),
-        interrupt: Some(time(interrupt)),
-        softirq: Some(time(deferred)),
-        ..CpuTimes::default()
+fn numbered(groups: Vec<Vec<Processor>>) -> Vec<(u32, CpuTimes)> {
+    let first = (0..).step_by(OF_A_GROUP as usize);
+    let group = |(first, group): (u32, Vec<Processor>)| {
+        (first..).zip(group.into_iter().map(Processor::times))
+    };
+    first.zip(groups).flat_map(group).collect()
+}
+
+/// How many processors are active in all groups.
+fn active() -> usize {
+    // SAFETY: takes and gives numbers.
+    let count = unsafe { GetActiveProcessorCount(ALL_PROCESSOR_GROUPS) };
+    usize::try_from(count).unwrap_or_default()
+}
+
+/// What can't be read is absent.
+fn scheduling(interrupts: Option<u32>) -> Scheduling {
+    let performance = query::system(SystemPerformanceInformation, system::PERFORMANCE_BYTES).ok();
+    let counters = performance.and_then(|performance| Counters::parse(&performance));
+    let time = query::system(SystemTimeOfDayInformation, system::TIME_OF_DAY_BYTES).ok();
+    Scheduling {
+        boot_time: time.and_then(|time| system::boot_time(&time)),
+        interrupts: interrupts.map(u64::from),
+        context_switches: counters.map(|counters| counters.context_switches.into()),
+        ..Scheduling::default()
     }
 }
 
-fn total(processors: &[SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION]) -> CpuTimes {
-    let mut sum = SYSTEM_PROCESSOR_PERFORMANCE_INFORMATION::default();
-    for processor in processors {
-        sum.IdleTime += processor.IdleTime;
-        sum.KernelTime += processor.KernelTime;
-        sum.UserTime += processor.UserTime;
-        sum.Reserved1[0] += processor.Reserved1[0];
-        sum.Reserved1[1] += processor.Reserved1[1];
-    }
-    times(&sum)
-}
-
-fn system_times() -> io::Result<CpuTimes> {
-    let (mut idle, mut kernel, mut user) =
-        (FILETIME::default(), FILETIME::default(), FILETIME::default());
+fn system_times() -> Result<CpuTimes, SampleError> {
+    let [mut idle, mut kernel, mut user] = [FILETIME::default(); 3];
     // SAFETY: the three results are ours.
     if unsafe { GetSystemTimes(&raw mut idle, &raw mut kernel, &raw mut user) } == 0 {
-        return Err(io::Error::last_os_error());
+        return Err(SampleError::read("GetSystemTimes", io::Error::last_os_error()));
     }
-    let [idle, kernel, user] = [idle, kernel, user]
-        .map(|time| (i64::from(time.dwHighDateTime) << 32) | i64::from(time.dwLowDateTime));
-    Ok(CpuTimes {
-        user: time(user),
-        system: time(kernel.saturating_sub(idle)),
-        idle: time(idle),
-        ..CpuTimes::default()
-    })
-}
-
-fn time(count: i64) -> CpuTime {
-    Ticks(u64::try_from(count).unwrap_or_default() / PER_CENTISECOND)
+    let times = [idle, kernel, user]
+        .map(|time| processors::file_time([time.dwLowDateTime, time.dwHighDateTime]));
+    Ok(Processor::of_system(times).times())
 }

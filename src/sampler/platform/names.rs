@@ -1,4 +1,4 @@
-//! Names as text without loss: Linux allows any bytes in the names of mounts and interfaces, JSON
+//! Names as text without loss: Unix allows any bytes in the names of mounts and interfaces, JSON
 //! doesn't. A byte that isn't UTF-8 is spelt `\xNN`, and so is a backslash in front of an `x`; all
 //! else stays as it is. So two names never look alike, and the server can have the bytes back.
 

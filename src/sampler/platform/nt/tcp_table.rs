@@ -4,7 +4,7 @@ use crate::sample::TcpStates;
 
 /// Which of the two tables it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Family {
+pub(in crate::sampler) enum Family {
     /// Six words a row, the state first.
     V4,
     /// Fourteen words a row: two addresses of four words, each with scope and port, the state.
@@ -12,7 +12,7 @@ pub(super) enum Family {
 }
 
 /// Adds the sockets of a table: the number of rows, then the rows, in words of 32 bits.
-pub(super) fn add(table: &[u32], family: Family, to: &mut TcpStates) {
+pub(in crate::sampler) fn add(table: &[u32], family: Family, to: &mut TcpStates) {
     let (words, state) = match family {
         Family::V4 => (6, 0),
         Family::V6 => (14, 12),
