@@ -32,7 +32,8 @@ pub(super) fn write(directory: &Path) -> io::Result<()> {
     let path = directory.join(NAME);
     fs::write(&path, format!("{PREFIX}{VERSION}\n"))?;
     files::restrict(&path)?;
-    fs::File::open(&path)?.sync_all()
+    // Windows' FlushFileBuffers wants a handle that may write.
+    fs::File::options().write(true).open(&path)?.sync_all()
 }
 
 #[cfg(test)]

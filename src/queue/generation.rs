@@ -101,7 +101,8 @@ impl Generation {
         files::create_directory(directory)?;
         let generation = Self::open(directory)?;
         generation.file.sync_all()?;
-        File::open(directory.join("conf"))?.sync_all()?;
+        // Windows' FlushFileBuffers wants a handle that may write.
+        File::options().write(true).open(directory.join("conf"))?.sync_all()?;
         files::sync_directory(directory)?;
         Ok(generation)
     }
@@ -128,7 +129,7 @@ impl Generation {
         for name in ["conf", "db", "blobs"] {
             files::restrict(&directory.join(name))?;
         }
-        // Windows' FlushFileBuffers wants a handle that may write.
+        // As for `conf` above.
         let file = File::options().read(true).write(true).open(directory.join("db"))?;
         Ok(Self {
             directory: directory.to_owned(),
