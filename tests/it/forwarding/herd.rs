@@ -2,8 +2,8 @@
 //! drives the real forwarder and its backoff on a real queue.
 //!
 //! Agents meet in nothing but the server, which answers all alike. So they are played one after
-//! another by one forwarder, each with an outage of its own and dice of its own, and their requests
-//! are added up by the time since the end of the outage.
+//! another by one forwarder, each with dice of its own, and their requests are added up by the time
+//! since the end of the outage.
 
 use std::{
     sync::{Arc, Mutex},
@@ -80,8 +80,9 @@ impl Transport for Server {
 /// An outage of the server as one agent meets it, and the minute after it.
 async fn outage(rig: &mut Rig<Server>, server: &Server, region: &Region) {
     let &Region { tick, a_tick, .. } = region;
-    // Agents tick at times of their own.
-    let over = Instant::now() + OUTAGE.mul_f64(0.9 + 0.2 * fastrand::f64());
+    // Agents tick at times of their own, but it is one outage: nothing else sets them apart.
+    let phase = fastrand::f64();
+    let over = Instant::now() + OUTAGE + tick.mul_f64(phase);
     server.0.lock().unwrap().down_until = over;
     rig.put(a_tick).await;
     rig.status(|status| status.consecutive_failures > 0).await;
@@ -89,7 +90,7 @@ async fn outage(rig: &mut Rig<Server>, server: &Server, region: &Region) {
     // queue works, or time would leap.
     rig.put(a_tick * OUTAGE.as_secs() / tick.as_secs()).await;
     rig.idle().await;
-    let mut next = over + tick.mul_f64(fastrand::f64());
+    let mut next = over + tick.mul_f64(1.0 - phase);
     while next < over + AFTER {
         sleep_until(next).await;
         // What was sampled while the backlog left belongs to it; this is the end of it.
