@@ -128,3 +128,16 @@ fn busy_share_of_a_device_is_of_the_time_that_has_passed() {
     assert_eq!(busy(100, 99), None);
     assert_eq!(busy_share(None, Some(Ticks(1)), second), None);
 }
+
+#[test]
+fn unavailable_mount_that_is_gone_is_forgotten() {
+    let mut sampler = DiskSampler::new(&HostRoot::default(), filter(&[], &[], &[]));
+    for number in 0..100 {
+        let mount = mount("a volume", &format!("/pods/{number}"), "nfs4");
+        sampler.choose(vec![mount.clone()]);
+        for _ in 0..2 {
+            sampler.tell_changes(&mount, &Err(Trouble::Hangs));
+        }
+    }
+    assert_eq!(sampler.unavailable.len(), 1);
+}
