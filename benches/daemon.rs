@@ -32,6 +32,7 @@ use collector::{
 };
 use jiff::Timestamp;
 
+const INTERVAL: Duration = Duration::from_secs(5);
 const CAP: u64 = 100_000_000;
 
 fn main() {
@@ -146,38 +147,52 @@ fn fill(directory: &Path) -> String {
     let machine = host::machine_id();
     let clock = Arc::new(SystemClock);
     let queue = queue::open(options, machine.as_deref(), clock, Duration::ZERO).unwrap();
-    let mut all = sampler::build(&sampler_options(), Group::ALL);
-    let mut ticks = 0_u64;
+    let recorded = record();
+    let (mut ticks, mut rng) = (0_u32, fastrand::Rng::with_seed(5));
     loop {
-        let due = all
-            .iter_mut()
-            .filter(|sampler| sampler.group() != Group::Disk || ticks.is_multiple_of(6));
-        let tick = due.map(|sampler| stamped(sampler.sample().unwrap())).collect();
-        let _none_dropped = runtime.block_on(queue.producer.enqueue(tick)).unwrap();
+        let at = INTERVAL * ticks + Duration::from_micros(rng.u64(..1000));
+        let tick = &recorded[ticks as usize % recorded.len()];
+        let tick = tick.iter().map(|metrics| stamped(metrics, at)).collect();
         ticks += 1;
+        let _none_dropped = runtime.block_on(queue.producer.enqueue(tick)).unwrap();
         let stats = queue.stats.borrow();
         if stats.queue.disk_bytes > CAP / 10 * 9 {
             let (samples, disk, bytes) =
                 (stats.queue.samples, stats.queue.disk_bytes, stats.queue.bytes);
             return format!(
                 "{ticks} ticks, {samples} samples, {bytes} bytes of payload, {disk} on disk, {} bytes on disk a tick",
-                disk / ticks
+                disk / u64::from(ticks)
             );
         }
     }
+}
+
+/// Two minutes of this machine, with what changes in two seconds: what is repeated afterwards is
+/// farther apart than anything that shares a block.
+fn record() -> Vec<Vec<collector::sample::Metrics>> {
+    let mut all = sampler::build(&sampler_options(), Group::ALL);
+    let mut tick = |number: u64| -> Vec<collector::sample::Metrics> {
+        thread::park_timeout(Duration::from_secs(2));
+        let due = all
+            .iter_mut()
+            .filter(|sampler| sampler.group() != Group::Disk || number.is_multiple_of(6));
+        due.map(|sampler| sampler.sample().unwrap()).collect()
+    };
+    (0..60).map(&mut tick).collect()
 }
 
 fn sampler_options() -> sampler::Options {
     sampler::Options { per_cpu: true, connections: true, ..Default::default() }
 }
 
-fn stamped(metrics: collector::sample::Metrics) -> Sample {
+/// A sample taken `at` after a month of uptime.
+fn stamped(metrics: &collector::sample::Metrics, at: Duration) -> Sample {
     Sample {
-        timestamp: Timestamp::now(),
-        since_boot: host::since_boot(),
+        timestamp: Timestamp::new(1_790_000_000, 0).unwrap() + at,
+        since_boot: Some(Duration::from_hours(30 * 24) + at),
         origin: Arc::new(host::origin("", std::collections::BTreeMap::default())),
-        interval: Duration::from_secs(5),
-        metrics,
+        interval: INTERVAL,
+        metrics: metrics.clone(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     transport::http::{self, HttpTransport},
 };
 
+mod allocator;
 pub mod check;
 mod core_dump;
 pub mod queue;
@@ -118,6 +119,7 @@ pub struct Usage(pub String);
 #[must_use]
 pub fn main() -> ExitCode {
     hide_guarded_panics();
+    allocator::tune();
     if let Err(error) = core_dump::disable() {
         writeln!(io::stderr(), "collector: warning: core dumps can't be switched off: {error}")
             .ok();

@@ -29,6 +29,7 @@ mod live;
 mod lock;
 mod meta;
 mod owner;
+mod press;
 mod producer;
 mod reading;
 pub mod record;

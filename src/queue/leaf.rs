@@ -1,20 +1,20 @@
 //! A page of entries out of the raw bytes of a database that is closed: the lowest numbers of a range,
 //! whatever their order in the file. It holds no more than a page and panics on no bytes.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use memchr::memmem;
 
 use super::{
     reading::Reading,
-    record::{self, MAGIC},
+    record::{self, MAGIC, block::Block},
     window::Window,
 };
 
 /// Frames in order, with the file's own bytes.
 #[derive(Default)]
 struct Frames<'a> {
-    frames: BTreeMap<(u64, u16), &'a [u8]>,
+    frames: BTreeMap<(u64, u16), Cow<'a, [u8]>>,
     bytes: u64,
 }
 
@@ -32,20 +32,28 @@ pub(super) fn leaf(
     let (mut rest, mut to) = (bytes, seqs.end);
     while let Some(at) = memmem::find(rest, &MAGIC) {
         rest = &rest[at..];
+        if let Ok(block) = Block::parse(rest) {
+            if block.seqs.0 < to && block.seqs.1 >= seqs.start {
+                found.add_block(&block, seqs.start..to);
+                to = found.keep_lowest(most, room).unwrap_or(to);
+            }
+            rest = &rest[block.length()..];
+            continue;
+        }
         let Ok(part) = record::parse_frame(rest) else {
             rest = &rest[1..];
             continue;
         };
         let (frame, behind) = rest.split_at(part.frame_length());
         if (seqs.start..to).contains(&part.seq) {
-            found.add((part.seq, part.index), frame);
+            found.add((part.seq, part.index), Cow::Borrowed(frame));
             to = found.keep_lowest(most, room).unwrap_or(to);
         }
         rest = behind;
     }
     let mut reading = Reading::default();
     for ((seq, index), frame) in found.frames {
-        reading.take(record::key(seq, index).to_vec(), frame);
+        reading.take(record::key(seq, index).to_vec(), &frame);
     }
     let here = reading.found.len();
     let window = Window::new(reading, max_samples, max_bytes);
@@ -57,9 +65,22 @@ pub(super) fn leaf(
 }
 
 impl<'a> Frames<'a> {
-    fn add(&mut self, key: (u64, u16), frame: &'a [u8]) {
-        let before = self.frames.insert(key, frame);
+    /// Takes those of a block's frames that belong to `seqs`.
+    fn add_block(&mut self, block: &Block<'_>, seqs: Range<u64>) {
+        let Ok(frames) = block.frames() else { return };
+        let mut rest = &frames[..];
+        while let Ok(part) = record::parse_frame(rest) {
+            let (frame, behind) = rest.split_at(part.frame_length());
+            if seqs.contains(&part.seq) {
+                self.add((part.seq, part.index), Cow::Owned(frame.to_vec()));
+            }
+            rest = behind;
+        }
+    }
+
+    fn add(&mut self, key: (u64, u16), frame: Cow<'a, [u8]>) {
         self.bytes += frame.len() as u64;
+        let before = self.frames.insert(key, frame);
         self.bytes -= before.map_or(0, |before| before.len() as u64);
     }
 

@@ -4,7 +4,7 @@
 //! themselves; what left is counted in the meta record, in the same atomic step in which it leaves;
 //! what is there is the difference. It knows nothing of other generations, caps or ages.
 
-use std::{fs, path::Path};
+use std::{collections::VecDeque, fs, path::Path};
 
 use serde::Serialize;
 
@@ -13,11 +13,12 @@ use super::{
     files,
     generation::{Change, Generation, MAX_COMMIT, StorageError},
     meta::{Closed, Counts, Leaves, Meta},
-    record::{self, DecodeError},
+    record::{self, DecodeError, block},
     window::Window,
 };
 
 mod look;
+mod press;
 mod scan;
 
 /// How the name of a generation begins while it is being created.
@@ -40,6 +41,8 @@ pub(super) struct Live {
     overhead: u64,
     /// Keys below the head: gone for the queue, not removed from the database yet.
     swept: Vec<Vec<u8>>,
+    /// Values that were appended to this handle and may be pressed into blocks: their first numbers.
+    loose: VecDeque<u64>,
     unsynced_removals: usize,
 }
 
@@ -83,8 +86,15 @@ impl Live {
         }
         let all = files::tree_on_disk(generation.directory());
         let overhead = all.saturating_sub(generation.file_bytes());
-        let swept = Vec::new();
-        let mut live = Self { first_seq, meta, generation, overhead, swept, unsynced_removals: 0 };
+        let mut live = Self {
+            first_seq,
+            meta,
+            generation,
+            overhead,
+            swept: Vec::new(),
+            loose: VecDeque::new(),
+            unsynced_removals: 0,
+        };
         live.find_end()?;
         live.find_swept()?;
         Ok(live)
@@ -132,10 +142,14 @@ impl Live {
     /// Writes values in one atomic step, which a killed process doesn't lose; [`Self::sync`] makes
     /// it survive a power cut. A record of which the last part is missing doesn't count.
     pub(super) fn append(&mut self, values: Vec<Value>) -> Result<(), StorageError> {
+        let loose = values.iter().filter(|(_, value)| block::is_loose(value));
+        let loose: Vec<_> = loose.filter_map(|(key, _)| record::parse_key(key)).collect();
         let keys: Vec<_> = values.iter().map(|(key, _)| *key).collect();
         let changes =
             values.into_iter().zip(&keys).map(|((_, value), key)| (key.as_slice(), Some(value)));
-        self.generation.commit(changes.collect())
+        self.generation.commit(changes.collect())?;
+        self.loose.extend(loose.iter().map(|(seq, _)| seq));
+        Ok(())
     }
 
     /// Fills a new generation with salvaged values and the meta record that belongs to them; durable
@@ -276,7 +290,8 @@ impl Live {
 
 /// The sequence number and running total of the last record that ends in `value`.
 fn last_whole(value: &[u8]) -> Result<Option<(u64, u64)>, StorageError> {
-    let (mut end, mut rest) = (None, value);
+    let frames = block::frames_of(value);
+    let (mut end, mut rest) = (None, &frames[..]);
     while !rest.is_empty() {
         match record::parse_frame(rest) {
             Ok(part) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Entry,
-    record::{self, Assembly, MAGIC, Part},
+    record::{self, Assembly, MAGIC, Part, block},
 };
 
 /// An entry with the keys of the values that hold it: the first and how many.
@@ -38,7 +38,8 @@ impl Reading {
         let index = self.keys.len();
         let mut expected = record::parse_key(&key);
         self.keys.push(key);
-        let mut rest = value;
+        let frames = block::frames_of(value);
+        let mut rest = &frames[..];
         while !rest.is_empty() {
             let expected = expected.take();
             let Ok(part) = record::parse_frame(rest) else {

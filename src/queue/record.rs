@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use crate::sample::Sample;
 
+pub mod block;
 mod versions;
 
 /// The version that this program writes.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// The longest value: larger ones are less safe in the database.
 pub const MAX_VALUE: usize = 4096;
 /// The longest part of a payload in one frame.
@@ -194,6 +195,9 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
     }
     if header[4] > VERSION {
         return Err(DecodeError::LaterVersion(header[4]));
+    }
+    if header[4] >= block::SINCE && header[5] == block::KIND {
+        return Err(DecodeError::Damaged("a block"));
     }
     let (seq, running_total) = (le_u64(header, 10), le_u64(header, 18));
     if index >= count || seq.max(running_total) > MAX_NUMBER || header[4] == 0 {

@@ -12,7 +12,8 @@ use super::{
     files,
     generation::StorageError,
     meta::Meta,
-    record::{self, DecodeError, MAGIC, MAX_VALUE},
+    press,
+    record::{self, DecodeError, MAGIC, MAX_VALUE, block::Block},
 };
 
 /// How [`MAGIC`] and [`SEAL`] begin.
@@ -65,7 +66,10 @@ pub(super) fn highest_seq(bytes: &[u8]) -> Result<Option<u64>, StorageError> {
             Err(DecodeError::LaterVersion(version)) => {
                 return Err(StorageError::LaterVersion(version));
             }
-            Ok(_) | Err(DecodeError::Damaged(_)) => {}
+            Err(DecodeError::Damaged(_)) => {
+                highest = highest.max(Block::parse(&bytes[at..]).ok().map(|block| block.seqs.1));
+            }
+            Ok(_) => {}
         }
     }
     Ok(highest)
@@ -109,15 +113,21 @@ impl Salvage {
 
     /// Searches raw bytes; the error is a later version.
     fn in_bytes(bytes: &[u8]) -> Result<Self, u8> {
-        let mut parts: BTreeMap<(u64, u16), (u16, u64, Vec<u8>)> = BTreeMap::new();
+        let mut parts = Parts::new();
         let mut meta: Option<Meta> = None;
         let (mut rest, mut torn) = (bytes, 0);
         while let Some(at) = memmem::find(rest, COMMON) {
             rest = &rest[at..];
+            if let Ok(block) = Block::parse(rest)
+                && let Ok(frames) = block.frames()
+            {
+                take_frames(&mut parts, &frames);
+                rest = &rest[block.length()..];
+                continue;
+            }
             match record::parse_frame(rest) {
                 Ok(part) => {
-                    let frame = rest[..part.frame_length()].to_vec();
-                    parts.insert((part.seq, part.index), (part.count, part.running_total, frame));
+                    take_frames(&mut parts, &rest[..part.frame_length()]);
                     rest = &rest[part.frame_length()..];
                     continue;
                 }
@@ -196,7 +206,7 @@ impl Salvage {
     }
 
     /// The records as values, in order.
-    pub(super) fn into_values(self) -> Vec<Value> {
+    pub(super) fn into_values(self) -> io::Result<Vec<Value>> {
         let mut values: Vec<Value> = Vec::new();
         for (seq, found) in self.records {
             for (part, frame) in (0..).zip(found.frames) {
@@ -208,7 +218,19 @@ impl Salvage {
                 }
             }
         }
-        values
+        press::all(values)
+    }
+}
+
+/// Of each part of a record: how many there are, the running total, the frame.
+type Parts = BTreeMap<(u64, u16), (u16, u64, Vec<u8>)>;
+
+fn take_frames(parts: &mut Parts, frames: &[u8]) {
+    let mut rest = frames;
+    while let Ok(part) = record::parse_frame(rest) {
+        let (frame, behind) = rest.split_at(part.frame_length());
+        parts.insert((part.seq, part.index), (part.count, part.running_total, frame.to_vec()));
+        rest = behind;
     }
 }
 
@@ -235,7 +257,7 @@ fn take_back(left: &mut Ledger, mut surplus: u64) {
     }
 }
 
-fn whole(parts: BTreeMap<(u64, u16), (u16, u64, Vec<u8>)>) -> BTreeMap<u64, Found> {
+fn whole(parts: Parts) -> BTreeMap<u64, Found> {
     let mut records: BTreeMap<u64, (u16, Found)> = BTreeMap::new();
     for ((seq, index), (count, running_total, frame)) in parts {
         let found = Found { frames: Vec::new(), bytes: 0, running_total };

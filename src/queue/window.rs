@@ -7,7 +7,7 @@ use super::{
     Entry,
     generation::StorageError,
     reading::{Found, Reading},
-    record,
+    record::{self, block},
 };
 
 /// A value that changes when entries leave: its key, and what is left of it.
@@ -80,6 +80,11 @@ impl Window {
         }
     }
 
+    /// The sequence number behind the last entry that is known here.
+    pub(super) fn end(&self) -> u64 {
+        self.places.last_key_value().map_or(0, |(seq, _)| seq + 1)
+    }
+
     /// Which of `seqs` are still here.
     pub(super) fn present(&self, seqs: &[u64]) -> Vec<u64> {
         seqs.iter().copied().filter(|seq| self.places.contains_key(seq)).collect()
@@ -111,7 +116,7 @@ impl Window {
             if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
                 let Ok(first) = record::parse_frame(&rest) else { continue };
                 let moved = record::key(first.seq, first.index).to_vec();
-                changes.push((moved.clone(), Some(rest)));
+                changes.push((moved.clone(), Some(block::rest(rest)?)));
                 self.keys[value] = moved;
             }
         }
@@ -122,7 +127,8 @@ impl Window {
 /// The frames of a value but those of `gone`.
 fn without(value: &[u8], gone: &[u64]) -> Vec<u8> {
     let mut kept = Vec::new();
-    let mut rest = value;
+    let frames = block::frames_of(value);
+    let mut rest = &frames[..];
     while let Ok(part) = record::parse_frame(rest) {
         let (frame, behind) = rest.split_at(part.frame_length());
         if gone.binary_search(&part.seq).is_err() {

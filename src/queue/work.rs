@@ -197,11 +197,13 @@ impl Work {
     /// What needs no command: a delayed sync, room below a cap that was lowered.
     fn do_what_is_due(&mut self) {
         let now = Instant::now();
-        let Some(store) = &self.store else { return };
+        let Some(store) = &mut self.store else { return };
         if store.sync_due().is_some_and(|due| due <= now) {
             self.with(Doing::Other, Store::sync).ok();
         } else if store.wants_room() {
             self.with(Doing::Other, Store::give_room).ok();
+        } else if store.wants_to_press() {
+            self.with(Doing::Other, Store::press).ok();
         }
     }
 

@@ -264,3 +264,30 @@ async fn many_ticks_in_a_row_leave_room_for_the_consumer() {
     }
     assert_eq!(queue.stats.borrow().queue.samples, 600);
 }
+
+#[tokio::test]
+async fn samples_that_wait_so_long_that_they_share_blocks_come_back_in_order() {
+    let home = tempfile::tempdir().unwrap();
+    let mut queue = open(options(home.path()));
+    let ticks = |range: std::ops::Range<u32>| range.step_by(4).map(|first| first..first + 4);
+    for tick in ticks(0..600) {
+        put(&queue, tick, 400).await;
+    }
+    // What is lent stays as it is, whatever happens to what is behind it.
+    let lent = queue.consumer.peek(7, 1 << 20).await.unwrap();
+    for tick in ticks(600..4000) {
+        put(&queue, tick, 400).await;
+    }
+    assert_eq!(queue.consumer.acknowledge(&lent).await.unwrap(), 7);
+    drop(queue);
+    let mut queue = open(options(home.path()));
+    // From the midst of a block.
+    let some = queue.consumer.peek(50, 1 << 20).await.unwrap();
+    assert_eq!(numbers(&some), (7..57).collect::<Vec<_>>());
+    let odd: Vec<_> = some.iter().filter(|entry| entry.seq % 2 == 1).cloned().collect();
+    assert_eq!(queue.consumer.acknowledge(&odd).await.unwrap(), 25);
+    let rest = drain(&mut queue).await;
+    let expected: Vec<u32> = (7..4000).filter(|number| *number >= 57 || number % 2 == 1).collect();
+    assert_eq!(rest, expected);
+    assert_balanced(&queue);
+}

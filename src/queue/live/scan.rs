@@ -4,7 +4,11 @@ use jiff::Timestamp;
 
 use super::Live;
 use crate::queue::{
-    commit::Value, generation::StorageError, reading::Reading, record, window::Window,
+    commit::Value,
+    generation::StorageError,
+    reading::Reading,
+    record::{self, block},
+    window::Window,
 };
 
 impl Live {
@@ -34,7 +38,8 @@ impl Live {
         let Some((_, value)) = self.generation.last(&from, &record::key(seq, u16::MAX))? else {
             return Ok(false);
         };
-        let mut rest = &value[..];
+        let frames = block::frames_of(&value);
+        let mut rest = &frames[..];
         while let Ok(part) = record::parse_frame(rest) {
             if part.seq == seq {
                 return Ok(true);
@@ -50,11 +55,7 @@ impl Live {
         let mut count = 0;
         for item in self.generation.scan(&from, &to)? {
             let (_, value) = item?;
-            let mut rest = &value[..];
-            while let Ok(part) = record::parse_frame(rest) {
-                count += u64::from(part.index + 1 == part.count);
-                rest = &rest[part.frame_length()..];
-            }
+            count += block::records_in(&value);
         }
         Ok(count)
     }

@@ -60,7 +60,7 @@ fn what_leaves_and_its_count_are_one_atomic_step() {
     assert_eq!(live.counts().ledger.acknowledged, 30);
 }
 
-fn meta() -> Meta {
+pub(super) fn meta() -> Meta {
     Meta {
         agent_id: uuid::Uuid::nil(),
         machine: None,
@@ -77,7 +77,7 @@ fn meta() -> Meta {
     }
 }
 
-fn sample() -> crate::sample::Sample {
+pub(super) fn sample() -> crate::sample::Sample {
     crate::sample::Sample {
         timestamp: jiff::Timestamp::UNIX_EPOCH,
         since_boot: None,

@@ -86,7 +86,7 @@ fn mend(
     let given_up = given_up.min(meta.left.dropped.corrupt);
     meta.left.dropped.corrupt -= given_up;
     meta.left.dropped.overflow += given_up;
-    replace(&options.directory, first_seq, salvage.into_values(), meta)
+    replace(&options.directory, first_seq, salvage.into_values()?, meta)
 }
 
 /// Bytes of values that may be written beside all that is there. The old quarantine makes way.

@@ -9,6 +9,7 @@ use crate::queue::{
     generation::{MAX_COMMIT, StorageError},
     live::Live,
     meta::{Closed, Counts},
+    record::block::MAX_FRAMES,
     recovery::{self, Care, Opened},
     trouble,
 };
@@ -72,6 +73,21 @@ impl Store {
             }
         }
         Ok(true)
+    }
+
+    /// Whether there are small values enough to be put into a block.
+    pub(in crate::queue) fn wants_to_press(&mut self) -> bool {
+        // What is lent is about to leave, and known by the keys that it has now.
+        let lent = if self.oldest.is_none() { self.lent.end() } else { 0 };
+        self.newest.wants_to_press(lent)
+    }
+
+    /// Makes room by putting small values into a block: one step, so that nothing waits long.
+    pub(in crate::queue) fn press(&mut self) -> Result<(), StorageError> {
+        if let Some(unsynced) = &mut self.unsynced {
+            unsynced.bytes += MAX_FRAMES;
+        }
+        self.newest.press()
     }
 
     fn lacks_room(&self, payload: u64) -> bool {

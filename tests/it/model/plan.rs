@@ -24,6 +24,8 @@ pub(super) struct Setting {
 pub(super) enum Step {
     /// Samples of these sizes come in, in one call.
     Enqueue(Vec<usize>),
+    /// So many samples of one size come in, one after the other: what waits is put into blocks.
+    Trickle(usize, usize),
     /// So many samples of one size come in, in one call.
     Fill(usize, usize),
     /// At most so many samples and bytes are looked at.
@@ -106,8 +108,11 @@ impl ReferenceStateMachine for Small {
     fn transitions(_: &Plan) -> BoxedStrategy<Step> {
         prop_oneof![
             6 => prop::collection::vec(size(), 1..8).prop_map(Step::Enqueue),
+            1 => (60_usize..160, 20_usize..400)
+                .prop_map(|(count, size)| Step::Trickle(count, size)),
             4 => (1_usize..12, prop_oneof![Just(1 << 20), 1_u64..20_000])
                 .prop_map(|(samples, bytes)| Step::Peek(samples, bytes)),
+            1 => (20_usize..120).prop_map(|samples| Step::Peek(samples, 1 << 20)),
             2 => Just(Step::Acknowledge(u64::MAX)),
             2 => any::<u64>().prop_map(Step::Acknowledge),
             1 => (0_usize..12).prop_map(Step::AcknowledgeFirst),

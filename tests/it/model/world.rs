@@ -113,6 +113,7 @@ impl World {
         self.setting = setting;
         match step {
             Step::Enqueue(sizes) => self.enqueue(sizes),
+            Step::Trickle(count, size) => (0..*count).for_each(|_| self.enqueue(&[*size])),
             Step::Fill(count, size) => self.enqueue(&vec![*size; *count]),
             Step::Peek(samples, bytes) => self.peek(*samples, *bytes),
             Step::Acknowledge(mask) => self.acknowledge_some(*mask),
