@@ -60,7 +60,7 @@ impl Gathered {
 }
 
 /// The same entries in fewer bytes, in the same order.
-pub(super) fn all(values: Vec<Value>) -> io::Result<Vec<Value>> {
+pub(super) fn all(values: &[Value]) -> io::Result<Vec<Value>> {
     let (mut pressed, mut at) = (Vec::new(), 0);
     while at < values.len() {
         let mut gathered = Gathered::default();
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_was_pressed_is_the_same_frames_under_the_keys_of_the_first() {
         let values: Vec<_> = (1..200).map(|seq| value(seq, &[7; 200])).collect();
-        let pressed = all(values.clone()).unwrap();
+        let pressed = all(&values).unwrap();
         assert_eq!(frames(&pressed), frames(&values));
         assert!(pressed.len() < values.len() / 10, "{} values", pressed.len());
         for (key, value) in &pressed {
@@ -110,14 +110,14 @@ mod tests {
         let noises: Vec<Vec<u8>> =
             (0..20).map(|_| (0..1000).map(|_| rng.u8(..)).collect()).collect();
         let values: Vec<_> = (1..).zip(&noises).map(|(seq, noise)| value(seq, noise)).collect();
-        assert_eq!(all(values.clone()).unwrap(), values);
+        assert_eq!(all(&values).unwrap(), values);
         let mut values = vec![value(1, &[0; 100]), value(2, &[0; 100])];
         let large: Vec<u8> = noise(9);
         for (part, frame) in record::frames(3, 0, &large.repeat(9)) {
             values.push((record::key(3, part), frame));
         }
         values.extend([value(4, &[0; 100]), value(5, &[0; 100])]);
-        let pressed = all(values.clone()).unwrap();
+        let pressed = all(&values).unwrap();
         assert_eq!(frames(&pressed), frames(&values));
         assert_eq!(pressed.len(), values.len() - 2, "the first two, and the last two");
     }
@@ -135,7 +135,7 @@ mod tests {
                     value(seq, &payload)
                 })
                 .collect();
-            for (_, pressed) in all(values).unwrap() {
+            for (_, pressed) in all(&values).unwrap() {
                 let frames = block::frames_of(&pressed);
                 let (mut rest, mut kept) = (&frames[..], Vec::new());
                 while let Ok(part) = record::parse_frame(rest) {

@@ -218,7 +218,7 @@ impl Salvage {
                 }
             }
         }
-        press::all(values)
+        press::all(&values)
     }
 }
 

@@ -68,7 +68,7 @@ fn part_that_is_mended_while_its_entries_are_lent_settles_exactly_those() {
     let oldest = store.oldest.as_mut().unwrap();
     // For a moment it shows no entry; then it is damaged.
     oldest.nothing_below(oldest.meta.next_seq);
-    damage(&oldest.directory().to_owned());
+    damage(oldest.directory());
     store.find_front().unwrap();
     assert!(home.path().join(recovery::QUARANTINE).exists());
     assert_eq!(store.disk_bytes(), files::tree_on_disk(home.path()));
