@@ -108,7 +108,7 @@ struct Document<'a> {
 
 /// A sample as it would be sent, but without the identity that only the queue gives.
 fn line(sample: &Sample) -> Line<'_> {
-    Line::new(sample, None)
+    Line::new(sample)
 }
 
 fn print_json(samples: &[Sample], out: &mut impl Write) -> anyhow::Result<()> {

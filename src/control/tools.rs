@@ -31,7 +31,7 @@ pub struct Shown {
 impl Shown {
     /// An entry as tools show it.
     fn new(entry: &Entry) -> serde_json::Result<Self> {
-        let line = Line::new(&entry.sample, Some((entry.agent_id, entry.seq)));
+        let line = Line::new(&entry.sample).of(entry.agent_id).numbered(entry.seq);
         Ok(Self { bytes: entry.bytes, line: serde_json::value::to_raw_value(&line)? })
     }
 }

@@ -1,17 +1,10 @@
 //! The native protocol: schema 1 of `POST /api/v1/metrics`. Serialises each sample once, straight
 //! into the body; it never changes a figure.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Compression, Encoder, Limits, Request, seal};
-use crate::{
-    queue::Entry,
-    sample::{Figures, Group, Sample},
-};
+use crate::{queue::Entry, sample::Line};
 
 /// The path of the protocol, for a URL that has none.
 pub const DEFAULT_PATH: &str = "/api/v1/metrics";
@@ -79,65 +72,25 @@ fn append(body: &mut Vec<u8>, entry: &Entry, separated: bool) {
         body.push(b',');
     }
     let start = body.len();
-    let mut line = Line::new(entry);
+    let line = Line::new(&entry.sample).numbered(entry.seq);
     if serde_json::to_writer(&mut *body, &line).is_err() {
         // Only figures that JSON can't say fail here, and such a sample must not bar the queue.
         body.truncate(start);
-        line.metrics = None;
-        if serde_json::to_writer(&mut *body, &line).is_err() {
+        if serde_json::to_writer(&mut *body, &line.without_figures()).is_err() {
             body.truncate(start);
             body.extend_from_slice(b"null");
         }
     }
 }
 
-/// One element of `samples`.
-#[derive(Serialize)]
-struct Line<'a> {
-    seq: u64,
-    #[serde(serialize_with = "rfc3339_micros")]
-    timestamp: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_id: Option<Uuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uptime: Option<f64>,
-    host: &'a str,
-    tags: &'a BTreeMap<String, String>,
-    interval: f64,
-    kind: Group,
-    metrics: Option<Figures<'a>>,
-}
-
-impl<'a> Line<'a> {
-    fn new(entry: &'a Entry) -> Self {
-        let Sample { timestamp, origin, interval, metrics, .. } = &*entry.sample;
-        let (boot_id, uptime) = entry.sample.boot();
-        Self {
-            seq: entry.seq,
-            timestamp: *timestamp,
-            boot_id,
-            uptime,
-            host: &origin.host,
-            tags: &origin.tags,
-            interval: interval.as_secs_f64(),
-            kind: metrics.group(),
-            metrics: Some(metrics.figures()),
-        }
-    }
-}
-
-fn rfc3339_micros<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&format_args!("{at:.6}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{io::Read as _, sync::Arc, time::Duration};
+    use std::{collections::BTreeMap, io::Read as _, sync::Arc, time::Duration};
 
     use serde_json::Value;
 
     use super::*;
-    use crate::sample::{Memory, Metrics, Origin};
+    use crate::sample::{Memory, Metrics, Origin, Sample};
 
     const AGENT: Uuid = Uuid::from_u128(0x8e03_978e_40d5_43e8_bc93_6894_a57f_9324);
 
@@ -197,20 +150,6 @@ mod tests {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(body["samples"][0]["boot_id"], AGENT.to_string());
         assert_eq!(body["samples"][0]["uptime"], 17.25);
-    }
-
-    #[test]
-    fn timestamp_always_has_six_decimals() {
-        for (at, text) in [
-            ("2026-01-01T00:00:00Z", "\"2026-01-01T00:00:00.000000Z\""),
-            ("1970-01-01T00:00:00.000001Z", "\"1970-01-01T00:00:00.000001Z\""),
-            ("2038-01-19T03:14:08.5Z", "\"2038-01-19T03:14:08.500000Z\""),
-        ] {
-            let mut out = Vec::new();
-            let mut json = serde_json::Serializer::new(&mut out);
-            rfc3339_micros(&at.parse().unwrap(), &mut json).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), text);
-        }
     }
 
     #[test]

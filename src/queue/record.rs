@@ -184,9 +184,7 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
     let [index, count] =
         [u16::from_le_bytes([header[6], header[7]]), u16::from_le_bytes([header[8], header[9]])];
     let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
-    // Before the checksum: where every place of a file claims to be a frame of all that follows, those
-    // take hours.
-    if length > if header[4] > VERSION { LONGEST_LATER } else { MAX_PART } {
+    if length > longest(header[4]) {
         return Err(DecodeError::Damaged("longer than any part"));
     }
     let payload = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
@@ -204,6 +202,12 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
         return Err(DecodeError::Damaged("impossible header"));
     }
     Ok(Part { version: header[4], seq, index, count, running_total, payload })
+}
+
+/// The longest content of a value of `version`. It is judged before the checksum: where every place of a
+/// file claims to be a frame of all that follows, checksums take hours.
+fn longest(version: u8) -> usize {
+    if version > VERSION { LONGEST_LATER } else { MAX_PART }
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {

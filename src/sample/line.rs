@@ -1,4 +1,5 @@
-//! A sample as a line of JSON, as people and scripts get to see it: the names and units of the wire.
+//! A sample as a JSON object, as servers, people and scripts get to see it: one place for the names and
+//! units that stand around the figures.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Figures, Group, Sample};
 
-/// Serialises as a sample, with the identity that the queue gave it if there is one.
+/// Serialises as a sample, with what is known of its identity.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +26,7 @@ pub struct Line<'a> {
     tags: &'a BTreeMap<String, String>,
     interval: f64,
     kind: Group,
-    metrics: Figures<'a>,
+    metrics: Option<Figures<'a>>,
 }
 
 fn to_the_microsecond<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
@@ -33,13 +34,13 @@ fn to_the_microsecond<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::
 }
 
 impl<'a> Line<'a> {
-    /// The line of `sample`; `identity` is its agent id and its sequence number.
+    /// The line of a sample without an identity.
     #[must_use]
-    pub fn new(sample: &'a Sample, identity: Option<(Uuid, u64)>) -> Self {
+    pub fn new(sample: &'a Sample) -> Self {
         let (boot_id, uptime) = sample.boot();
         Self {
-            agent_id: identity.map(|(agent_id, _)| agent_id),
-            seq: identity.map(|(_, seq)| seq),
+            agent_id: None,
+            seq: None,
             timestamp: sample.timestamp,
             boot_id,
             uptime,
@@ -47,7 +48,44 @@ impl<'a> Line<'a> {
             tags: &sample.origin.tags,
             interval: sample.interval.as_secs_f64(),
             kind: sample.metrics.group(),
-            metrics: sample.metrics.figures(),
+            metrics: Some(sample.metrics.figures()),
+        }
+    }
+
+    /// With the sequence number that the queue gave it.
+    #[must_use]
+    pub fn numbered(self, seq: u64) -> Self {
+        Self { seq: Some(seq), ..self }
+    }
+
+    /// With the agent id under which it was queued.
+    #[must_use]
+    pub fn of(self, agent_id: Uuid) -> Self {
+        Self { agent_id: Some(agent_id), ..self }
+    }
+
+    /// With `null` in the place of its figures.
+    #[must_use]
+    pub fn without_figures(self) -> Self {
+        Self { metrics: None, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamp_always_has_six_decimals() {
+        for (at, text) in [
+            ("2026-01-01T00:00:00Z", "\"2026-01-01T00:00:00.000000Z\""),
+            ("1970-01-01T00:00:00.000001Z", "\"1970-01-01T00:00:00.000001Z\""),
+            ("2038-01-19T03:14:08.5Z", "\"2038-01-19T03:14:08.500000Z\""),
+        ] {
+            let mut out = Vec::new();
+            let mut json = serde_json::Serializer::new(&mut out);
+            to_the_microsecond(&at.parse().unwrap(), &mut json).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 }

@@ -121,13 +121,20 @@ impl DiskSampler {
 
     fn filesystems(&mut self) -> Result<Vec<Filesystem>, SampleError> {
         if let Some(mounts) = self.source.mounts_if_changed()? {
-            self.chosen = select(mounts, &self.filter);
+            self.choose(mounts);
         }
         self.prober.begin();
         let chosen = std::mem::take(&mut self.chosen);
         let filesystems = chosen.iter().filter_map(|mount| self.filesystem(mount)).collect();
         self.chosen = chosen;
         Ok(filesystems)
+    }
+
+    fn choose(&mut self, mounts: Vec<Mount>) {
+        self.chosen = select(mounts, &self.filter);
+        let names: BTreeSet<_> = self.chosen.iter().map(|mount| &mount.mountpoint).collect();
+        // Some systems never mount at the same place twice.
+        self.unavailable.retain(|mountpoint| names.contains(mountpoint));
     }
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.

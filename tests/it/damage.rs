@@ -72,6 +72,8 @@ fn rounds(kind: &str, seed: u64, damage: impl Fn(&mut Vec<u8>, &mut fastrand::Rn
     let pristine = home.path().join("pristine");
     fs::create_dir(&pristine).unwrap();
     fill(&pristine);
+    // As after a restart: by the snapshots of that, damaged files open as if they were whole.
+    drop(open(at(&pristine)));
     let asked =
         std::env::var("COLLECTOR_DAMAGE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     let rounds: u64 = asked.unwrap_or(ROUNDS);

@@ -79,16 +79,18 @@ impl Case<'_> {
 
     fn judge(&self, path: &Path) -> Result<Result<Live, String>, StorageError> {
         let unreadable = self.raw.unreadable;
-        match Live::open(path, self.first_seq) {
+        match self.look(path) {
             Ok(_) if unreadable > 0 => Ok(Err(format!("{unreadable} of its pages can't be read"))),
-            Ok(live) => Ok(match self.flaw(&live)? {
-                None => Ok(live),
-                Some(flaw) => Err(flaw),
-            }),
             Err(StorageError::Damaged(what)) => Ok(Err(what)),
             Err(StorageError::Io(error)) if unreadable > 0 => Ok(Err(error.to_string())),
-            Err(error) => Err(error),
+            looked => looked,
         }
+    }
+
+    /// What opens may still turn out to be damaged when it is read.
+    fn look(&self, path: &Path) -> Result<Result<Live, String>, StorageError> {
+        let live = Live::open(path, self.first_seq)?;
+        Ok(self.flaw(&live)?.map_or(Ok(live), Err))
     }
 
     /// Whether the newest generation's file shows no entry from `next_seq` on that was confirmed: a

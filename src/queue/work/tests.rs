@@ -99,7 +99,7 @@ fn queue_that_closes_tries_once_more_to_write_what_waits() {
     let mut work = work(home.path());
     let mut told = work.ring.push(samples(3));
     work.store = None;
-    work.trouble.open_at = Instant::now() + Duration::from_secs(3600);
+    work.trouble.open_at = Instant::now() + Duration::from_hours(1);
     work.close();
     assert_eq!(told.try_recv().unwrap().unwrap(), Enqueued::default());
 }

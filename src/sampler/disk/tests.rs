@@ -146,3 +146,16 @@ fn busy_share_that_the_platform_tells_stays_where_it_has_no_counter_of_it() {
     assert_eq!(share(device(None, None), device(Some(0.5), None)), Some(0.5));
     assert_eq!(share(device(None, Some(0)), device(Some(0.5), Some(250))), Some(0.25));
 }
+
+#[test]
+fn unavailable_mount_that_is_gone_is_forgotten() {
+    let mut sampler = DiskSampler::new(&HostRoot::default(), filter(&[], &[], &[]));
+    for number in 0..100 {
+        let mount = mount("a volume", &format!("/pods/{number}"), "nfs4");
+        sampler.choose(vec![mount.clone()]);
+        for _ in 0..2 {
+            sampler.tell_changes(&mount, &Err(Trouble::Hangs));
+        }
+    }
+    assert_eq!(sampler.unavailable.len(), 1);
+}
