@@ -19,6 +19,7 @@ use crate::{
     transport::http::{self, HttpTransport},
 };
 
+mod allocator;
 pub mod check;
 mod core_dump;
 pub mod queue;
@@ -117,6 +118,7 @@ pub struct Usage(pub String);
 /// Parses the arguments, does what they say, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
+    allocator::give_back_large_blocks();
     hide_guarded_panics();
     if let Err(error) = core_dump::disable() {
         writeln!(io::stderr(), "collector: warning: core dumps can't be switched off: {error}")
