@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     net::lookup_host,
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 
@@ -179,6 +179,10 @@ impl Agent {
             if asked == Asked::Stop {
                 return None;
             }
+            tracing::debug!(
+                tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+                "alive"
+            );
             self.tell(News::Reloading);
             tokio::select! {
                 () = signals.stop() => return None,
@@ -328,7 +332,15 @@ fn announce(config: &Config, stats: &Stats) {
 
 /// Makes everything durable and says what is queued, as the seed promises.
 async fn close(owner: Owner, stats: &watch::Receiver<Stats>) {
-    let closed = tokio::task::spawn_blocking(move || owner.close());
+    let (open, closed) = oneshot::channel::<()>();
+    let close = move || {
+        owner.close();
+        drop(open);
+    };
+    // Where no thread is to be had, what was to run on it is dropped, which closes here and now.
+    if let Err(error) = std::thread::Builder::new().name("close".into()).spawn(close) {
+        tracing::warn!(%error, "no thread to close the queue on");
+    }
     if timeout_at(Instant::now() + CLOSE_TIME, closed).await.is_err() {
         // Every enqueue that returned is durable already.
         tracing::warn!("the disk is slow: the queue is left to close by itself");

@@ -5,8 +5,10 @@ pub(crate) mod faults;
 #[cfg(unix)]
 pub(crate) mod process;
 #[cfg(unix)]
+#[allow(dead_code, reason = "the soak uses the rest")]
 pub(crate) mod relay;
 #[cfg(unix)]
+#[allow(dead_code, reason = "the soak uses the rest")]
 pub(crate) mod server;
 
 use std::{

@@ -48,7 +48,12 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::between(SocketAddr::from(([127, 0, 0, 1], 0)), target)
+    }
+
+    /// One that listens at an address.
+    pub(crate) fn between(listen: SocketAddr, target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(listen).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             target,

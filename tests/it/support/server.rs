@@ -3,7 +3,7 @@
 //! no code with the crate.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -24,6 +25,10 @@ pub(crate) enum Mode {
     Answer(u16),
     /// Takes nothing and never answers.
     Hang,
+    /// Takes requests of at most so many samples; larger ones get 413.
+    AtMost(usize),
+    /// Answers this status, takes the request if it is a 2xx, and then a body that drips without end.
+    Drip(u16),
 }
 
 /// One sample as it came in.
@@ -39,11 +44,15 @@ pub(crate) struct Received {
 struct Seen {
     requests: Vec<(String, Value)>,
     received: Vec<Received>,
+    /// Requests by what was answered; 0: nothing.
+    answers: BTreeMap<u16, u64>,
 }
 
 struct Shared {
     mode: Mutex<Mode>,
     key: Mutex<Option<String>>,
+    /// Samples for which a request gets 400.
+    bad: Mutex<BTreeSet<u64>>,
     seen: Mutex<Seen>,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -61,6 +70,7 @@ impl Server {
         let shared = Shared {
             mode: Mutex::new(mode),
             key: Mutex::default(),
+            bad: Mutex::default(),
             seen: Mutex::default(),
             open: Mutex::default(),
         };
@@ -102,6 +112,23 @@ impl Server {
     /// From now on requests need this key; others get 401.
     pub(crate) fn want_key(&self, key: &str) {
         *self.shared.key.lock().unwrap() = Some(key.to_owned());
+    }
+
+    /// From now on a request with this sample gets 400.
+    pub(crate) fn refuse(&self, seq: u64) {
+        self.shared.bad.lock().unwrap().insert(seq);
+    }
+
+    /// How many requests were answered this status in all; 0: no answer.
+    pub(crate) fn answered(&self, status: u16) -> u64 {
+        self.shared.seen.lock().unwrap().answers.get(&status).copied().unwrap_or_default()
+    }
+
+    /// What was accepted since the last time; the requests are forgotten with it.
+    pub(crate) fn take(&self) -> Vec<Received> {
+        let mut seen = self.shared.seen.lock().unwrap();
+        seen.requests.clear();
+        std::mem::take(&mut seen.received)
     }
 
     fn cut(&self) {
@@ -147,7 +174,7 @@ impl Server {
     pub(crate) fn count(&self) -> usize {
         let seen = self.shared.seen.lock().unwrap();
         let all = seen.received.iter().map(|received| (&received.agent, received.seq));
-        all.collect::<std::collections::BTreeSet<_>>().len()
+        all.collect::<BTreeSet<_>>().len()
     }
 
     /// Checks what must hold of all that ever came: one agent, the numbers 1 to the last without a
@@ -193,43 +220,76 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut answers = stream.try_clone()?;
     let mut requests = BufReader::new(stream);
     while let Some((head, body)) = read_request(&mut requests)? {
-        let status = judge(&head, &body, shared);
-        match status {
-            None => {
+        match judge(&head, &body, shared) {
+            Answer::None => {
                 // Until it is cut off, or the peer has had enough.
                 let mut sink = [0; 1024];
                 while requests.read(&mut sink)? > 0 {}
                 return Ok(());
             }
-            Some(204) => answers.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?,
-            Some(status) => {
+            Answer::Whole(204) => answers.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?,
+            Answer::Whole(status) => {
                 let answer = format!("HTTP/1.1 {status} Because\r\nContent-Length: 2\r\n\r\nno");
                 answers.write_all(answer.as_bytes())?;
+            }
+            Answer::Dripping(status) => {
+                let head = format!("HTTP/1.1 {status} Because\r\nContent-Length: 9999\r\n\r\n");
+                answers.write_all(head.as_bytes())?;
+                loop {
+                    answers.write_all(b"x")?;
+                    std::thread::park_timeout(Duration::from_millis(50));
+                }
             }
         }
     }
     Ok(())
 }
 
-fn judge(head: &str, body: &Value, shared: &Shared) -> Option<u16> {
+/// What becomes of a request.
+enum Answer {
+    None,
+    Whole(u16),
+    Dripping(u16),
+}
+
+fn judge(head: &str, body: &Value, shared: &Shared) -> Answer {
     let mode = *shared.mode.lock().unwrap();
-    let key = shared.key.lock().unwrap().clone();
+    let samples = body["samples"].as_array().map_or(&[][..], Vec::as_slice);
+    let answer = match mode {
+        Mode::Hang => Answer::None,
+        Mode::Answer(status) => Answer::Whole(status),
+        Mode::AtMost(most) if samples.len() > most => Answer::Whole(413),
+        Mode::Drip(status) => Answer::Dripping(status),
+        Mode::Accept | Mode::AtMost(_) => Answer::Whole(verdict(head, samples, shared)),
+    };
+    let status = match answer {
+        Answer::None => 0,
+        Answer::Whole(status) | Answer::Dripping(status) => status,
+    };
     let mut seen = shared.seen.lock().unwrap();
     seen.requests.push((head.to_owned(), body.clone()));
-    match mode {
-        Mode::Hang => return None,
-        Mode::Answer(status) => return Some(status),
-        Mode::Accept => {}
+    *seen.answers.entry(status).or_default() += 1;
+    if (200..300).contains(&status) {
+        let agent = body["agent"]["id"].as_str().unwrap_or_default();
+        let received = samples.iter().map(|sample| Received {
+            agent: agent.to_owned(),
+            seq: sample["seq"].as_u64().unwrap_or_default(),
+            sample: sample.clone(),
+        });
+        seen.received.extend(received);
     }
-    if key.is_some_and(|key| !head.contains(&format!("x-api-key: {key}\r\n"))) {
-        return Some(401);
+    answer
+}
+
+/// Of a server that works.
+fn verdict(head: &str, samples: &[Value], shared: &Shared) -> u16 {
+    let key = shared.key.lock().unwrap();
+    if key.as_ref().is_some_and(|key| !head.contains(&format!("x-api-key: {key}\r\n"))) {
+        return 401;
     }
-    let agent = body["agent"]["id"].as_str().unwrap_or_default().to_owned();
-    for sample in body["samples"].as_array().into_iter().flatten() {
-        let seq = sample["seq"].as_u64().unwrap_or_default();
-        seen.received.push(Received { agent: agent.clone(), seq, sample: sample.clone() });
-    }
-    Some(204)
+    let bad = shared.bad.lock().unwrap();
+    let is_bad = |sample: &Value| sample["seq"].as_u64().is_some_and(|seq| bad.contains(&seq));
+    if samples.iter().any(is_bad) { 400 } else { 204 }
 }
 
 /// The head in lower case and the body; `None` at the end of the connection.
