@@ -78,8 +78,7 @@ fn built_in_receiver_takes_what_is_sampled() {
     // A server lends its address, which nobody else takes.
     let mut server = Server::start(Mode::Accept);
     server.stop();
-    let url = server.url().replace("127.0.0.1", "LOCALHOST");
-    let home = Home::new(&url, &[("collector.api_key", json!("canary"))]);
+    let home = Home::new(&server.url(), &[("collector.api_key", json!("canary"))]);
     let daemon = home.spawn(&["run", "--with-receiver"]);
     daemon.wait_for_log("delivery works");
     wait_until("delivery", || home.stats()["ledger"]["acknowledged"].as_u64() >= Some(8));
