@@ -144,8 +144,9 @@ fn describe(error: &(dyn Error + 'static)) -> String {
 }
 
 fn seconds(time: Duration) -> String {
-    // To the millisecond: what was measured is a hair off the configured time.
-    format!("{} s", time.as_secs_f64().mul_add(1e3, 0.5).floor() / 1e3)
+    // What is left of the configured time after connecting is a hair off it.
+    let steps = if time >= Duration::from_secs(1) { 10.0 } else { 1e3 };
+    format!("{} s", time.as_secs_f64().mul_add(steps, 0.5).floor() / steps)
 }
 
 #[cfg(test)]
@@ -157,6 +158,13 @@ mod tests {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let failure = Failure::connect("127.0.0.1:8000", &refused);
         assert_eq!(failure.into_reason().text, "connection refused (127.0.0.1:8000)");
+    }
+
+    #[test]
+    fn times_are_told_as_they_were_configured() {
+        for (millis, told) in [(29_987, "30 s"), (2_500, "2.5 s"), (999, "0.999 s"), (0, "0 s")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), told);
+        }
     }
 
     #[test]
