@@ -8,6 +8,7 @@ use tokio::{
     sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
+use tracing::instrument::WithSubscriber as _;
 
 use crate::{
     clock::SystemClock,
@@ -81,7 +82,7 @@ pub fn loopback(config: &Config) -> Result<String, String> {
     let url = &config.http.url;
     let host = url.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host == "localhost"
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
         || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     if !is_loopback || url.scheme_str() != Some("http") {
         return Err(format!("{}://{host}", url.scheme_str().unwrap_or_default()));
@@ -288,7 +289,10 @@ pub async fn flush(
     let transport = HttpTransport::new(config.http.clone())?;
     let Queue { consumer, stats, owner, .. } = queue;
     let (forwarder, Handle { status, nudge }) = forwarder(config, consumer, transport);
-    let mut task = forward(forwarder);
+    // How it goes is the outcome, and on a terminal a bar: nobody needs the log of it as well.
+    let mut task = Task::spawn("forward", |stopped| {
+        forwarder.run(stopped).with_subscriber(tracing::subscriber::NoSubscriber::new())
+    });
     let outcome = tokio::select! {
         outcome = flush::drain(stats, status, nudge, timeout, progress) => outcome,
         failed = task.failed() => return Err(AgentError::Task(failed)),

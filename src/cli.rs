@@ -35,7 +35,7 @@ pub(crate) mod words;
 /// It samples CPU, memory, disk and network, keeps every sample in a durable queue, and removes it
 /// only after the server has acknowledged it. Without a command it runs the agent.
 #[derive(Debug, Parser)]
-#[command(name = "collector", version, args_conflicts_with_subcommands = true)]
+#[command(name = "collector", version)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later, 78 the configuration is wrong."
 )]
@@ -69,14 +69,14 @@ enum Command {
     },
 }
 
-/// Where the configuration is.
+/// Where the configuration is. It may be said before the command as well as behind it.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigArgs {
     /// The configuration [default: config/collector-config.yaml, else /etc/collector/collector-config.yaml]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Variables for the configuration [default: .env, if there is one]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     env_file: Option<PathBuf>,
 }
 
@@ -124,16 +124,7 @@ pub fn main() -> ExitCode {
         writeln!(io::stderr(), "collector: warning: core dumps can't be switched off: {error}")
             .ok();
     }
-    let cli = Cli::parse();
-    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => run::run(&args),
-        Command::Queue { command } => queue::run(&command),
-        Command::Sample(args) => sample_now(&args),
-        Command::Check(args) => check_now(&args),
-        Command::Receive(args) => receive_now(args),
-        #[cfg(windows)]
-        Command::Service { command } => service::run(command),
-    };
+    let done = dispatch(Cli::parse());
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -142,6 +133,22 @@ pub fn main() -> ExitCode {
             writeln!(io::stderr(), "collector: {error:#}").ok();
             ExitCode::from(code(&error))
         }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let Cli { command, run } = cli;
+    if command.is_some() && run.with_receiver {
+        return Err(Usage("--with-receiver belongs behind `run`".into()).into());
+    }
+    match command.unwrap_or(Command::Run(run)) {
+        Command::Run(args) => run::run(&args),
+        Command::Queue { command } => queue::run(&command),
+        Command::Sample(args) => sample_now(&args),
+        Command::Check(args) => check_now(&args),
+        Command::Receive(args) => receive_now(args),
+        #[cfg(windows)]
+        Command::Service { command } => service::run(command),
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     become_owner(&config.queue.directory)?;
     let options = telemetry::Options { level: Level::Warning, file: None, format: Format::Text };
     let _log = telemetry::init(&options)?;
-    runtime()?.block_on(async {
+    let done = runtime()?.block_on(async {
         match command {
             Command::Stats(args) => stats::run(args, &config).await,
             Command::Flush(args) => flush::run(args, &config).await,
@@ -126,7 +126,18 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             Command::Purge(args) => purge::run(args, &config).await,
             Command::DeadLetters { command } => dead_letters::run(command, &config).await,
         }
-    })
+    });
+    done.map_err(|error| worth_another_try(error, &config))
+}
+
+/// A daemon that doesn't answer, or ends meanwhile: later it does, or the queue is free.
+fn worth_another_try(error: anyhow::Error, config: &Config) -> anyhow::Error {
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Silent | ClientError::Ended) => {
+            TryAgain(format!("{error:#} ({})", config.socket.display())).into()
+        }
+        _ => error,
+    }
 }
 
 /// The queue, through the daemon or by hand.

@@ -5,6 +5,7 @@ use std::{fs::File, io::Read as _, io::Write as _, net::SocketAddr, path::PathBu
 use anyhow::{Context as _, ensure};
 use secrecy::SecretString;
 
+use super::Usage;
 use crate::receiver::{Options, Receiver};
 
 /// A key file beyond this isn't a key file.
@@ -14,7 +15,7 @@ const MAX_KEY_BYTES: u64 = 16 * 1024;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address and port to listen on; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
     pub listen: SocketAddr,
     /// File with the key that requests must carry; without it the key is taken from `API_KEY`.
     #[arg(long, value_name = "FILE")]
@@ -22,10 +23,34 @@ pub struct Args {
     /// File to which accepted samples are appended, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// What all other commands take: said to be of no use here, rather than taken and ignored.
+    #[command(flatten)]
+    refused: Refused,
+}
+
+/// Under the names that they have elsewhere.
+#[derive(Debug, clap::Args)]
+struct Refused {
+    #[arg(short, long, hide = true)]
+    config: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    env_file: Option<PathBuf>,
+}
+
+/// `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let parsed = numeric.as_deref().unwrap_or(text).parse();
+    parsed.map_err(|_| "expected an address with a port, 127.0.0.1:8000 or [::1]:8000 say")
 }
 
 /// Receives until `SIGINT` or `SIGTERM`, then prints one line of totals to stdout.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    if args.refused.config.is_some() || args.refused.env_file.is_some() {
+        return Err(
+            Usage("receive takes no configuration: neither -c nor --env-file".into()).into()
+        );
+    }
     let api_key = api_key(&args)?;
     let stopped = stop_signal()?;
     let options = Options { listen: args.listen, api_key, output: args.output };

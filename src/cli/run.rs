@@ -14,7 +14,7 @@ pub struct Args {
     config: ConfigArgs,
     /// Also run the built-in receiver on server_url's loopback address, to try things out
     #[arg(long)]
-    with_receiver: bool,
+    pub(super) with_receiver: bool,
 }
 
 /// Runs the agent until a signal stops it.

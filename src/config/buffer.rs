@@ -39,6 +39,13 @@ fn directory(reader: &mut Reader<'_>) -> PathBuf {
         Ok(found) if !found.is_dir() => {
             reader.refuse(PATH, format!("{} isn't a directory", directory.display()));
         }
+        Ok(found) if file::is_shared(&found) => {
+            let message = format!(
+                "{} is for all users' files; must be a directory of the queue's own",
+                directory.display()
+            );
+            reader.refuse(PATH, message);
+        }
         Ok(found) if file::others_may_write(&found) => reader
             .warnings
             .push(format!("{PATH}: every user may write to {}; chmod o-w it", directory.display())),

@@ -99,6 +99,14 @@ pub(super) fn others_may_write(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o002 != 0
 }
 
+/// Whether a directory is one in which all users keep files, `/tmp` say: whoever comes first there
+/// owns a name.
+#[cfg(unix)]
+pub(super) fn is_shared(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o1002 == 0o1002
+}
+
 #[cfg(unix)]
 fn others_may_read(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -108,6 +116,11 @@ fn others_may_read(metadata: &Metadata) -> bool {
 /// Windows has access lists instead of modes; they aren't judged.
 #[cfg(not(unix))]
 pub(super) fn others_may_write(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_shared(_: &Metadata) -> bool {
     false
 }
 

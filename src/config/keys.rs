@@ -40,7 +40,12 @@ impl Reader<'_> {
             Kind::Map(entries) => self.judge_section(section, entries),
             Kind::Empty => {}
             _ => {
-                let message = format!("must be a mapping with {}", self.below(section));
+                // `interval:5` and `interval 5` are plain text to YAML.
+                let hint = match kind {
+                    Kind::Text(_) => "; a line of it needs a colon and a blank, `key: value`",
+                    _ => "",
+                };
+                let message = format!("must be a mapping with {}{hint}", self.below(section));
                 self.refuse_at(section, line, message);
             }
         }
@@ -68,6 +73,7 @@ impl Reader<'_> {
         // In a file of nothing but unknown keys nobody reads the last hints.
         let near = if self.faults.len() < MOST_HINTS { self.nearest(section, key) } else { None };
         let hint = match near {
+            _ if key == "<<" => "mappings can't be merged here; repeat the keys".to_owned(),
             Some(near) if near == *key => format!("write it as {}", nested(key)),
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", self.below(section)),

@@ -36,6 +36,12 @@ pub enum ClientError {
     /// Nobody listens there.
     #[error("no daemon listens on the control socket")]
     Absent(#[source] io::Error),
+    /// It doesn't answer in time: stopped, or too busy. Worth trying again.
+    #[error("the daemon doesn't answer on the control socket")]
+    Silent,
+    /// It ended before it had answered. Worth trying again.
+    #[error("the daemon ended before it had answered")]
+    Ended,
     /// Somebody listens and doesn't answer as expected.
     #[error("the daemon's answer on the control socket is no use: {0}")]
     Answer(String),
@@ -73,11 +79,11 @@ impl Client {
             let body = body.map_err(|error| ClientError::Answer(error.to_string()))?.to_bytes();
             serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))
         };
-        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(ClientError::Silent))
     }
 
-    /// Tells the daemon to deliver now, and waits for the end; `progress` hears
-    /// of every step.
+    /// Tells the daemon to deliver now, and waits for the end; `progress` hears of every step. A
+    /// daemon that ends meanwhile ends the flush as well: what was queued stays so.
     pub async fn flush(
         &mut self,
         timeout: Duration,
@@ -86,10 +92,18 @@ impl Client {
         let request = FlushRequest { timeout: timeout.as_secs_f64() };
         let events = self.post(FLUSH, &request).await?;
         let mut events = events.within(timeout + PATIENCE);
+        let mut last = None;
         loop {
-            match events.next().await? {
-                FlushEvent::Progress(step) => progress(step),
-                FlushEvent::Done(outcome) => return Ok(outcome),
+            match (events.next().await, last) {
+                (Ok(FlushEvent::Progress(step)), _) => {
+                    progress(step);
+                    last = Some(step);
+                }
+                (Ok(FlushEvent::Done(outcome)), _) => return Ok(outcome),
+                (Err(ClientError::Ended), Some(Progress { delivered, remaining })) => {
+                    return Ok(Outcome::Stopped { delivered, remaining });
+                }
+                (Err(error), _) => return Err(error),
             }
         }
     }
@@ -177,7 +191,7 @@ impl Client {
             .map_err(|error| ClientError::Answer(error.to_string()))?;
         let sent = tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await;
         let response =
-            sent.map_err(|_| late())?.map_err(|error| ClientError::Answer(error.to_string()))?;
+            sent.map_err(|_| ClientError::Silent)?.map_err(|error| unanswered(&error))?;
         if response.status().is_success() {
             Ok(response)
         } else {
@@ -186,6 +200,7 @@ impl Client {
     }
 }
 
-fn late() -> ClientError {
-    ClientError::Answer("it doesn't come".into())
+/// Why there is no answer: what came is no HTTP, or the connection ended.
+fn unanswered(error: &hyper::Error) -> ClientError {
+    if error.is_parse() { ClientError::Answer(error.to_string()) } else { ClientError::Ended }
 }

@@ -24,6 +24,21 @@ pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes `directory` the queue's home: creates it for its owner only. An empty one that is there is
+/// closed to others, if it is ours to close. One with files in it keeps its mode: it may be somebody
+/// else's as well, `/var/lib` say.
+pub(super) fn settle_in(directory: &Path) -> io::Result<()> {
+    create_directory(directory)?;
+    if fs::read_dir(directory)?.next().is_some() {
+        return Ok(());
+    }
+    match restrict(directory) {
+        // A volume that belongs to root and lets us write.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
 /// Takes all rights from everybody but the owner: 0700 for a directory, 0600 for a file.
 #[cfg(unix)]
 pub(super) fn restrict(path: &Path) -> io::Result<()> {
@@ -146,4 +161,28 @@ pub(super) fn is_at(file: &fs::File, path: &Path) -> bool {
 #[cfg(not(unix))]
 pub(super) fn is_at(_file: &fs::File, path: &Path) -> bool {
     path.exists()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn home_is_closed_to_others_unless_it_has_files_of_others() {
+        let home = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let (new, empty, shared) =
+            (home.path().join("new"), home.path().join("empty"), home.path().join("shared"));
+        for directory in [&empty, &shared] {
+            fs::create_dir(directory).unwrap();
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(shared.join("other"), "").unwrap();
+        for (directory, expected) in [(&new, 0o700), (&empty, 0o700), (&shared, 0o755)] {
+            settle_in(directory).unwrap();
+            assert_eq!(mode(directory), expected, "{}", directory.display());
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub enum StorageError {
     #[error("the database is damaged: {0}")]
     Damaged(String),
     /// A later version of this program wrote it: refuse, and touch nothing.
-    #[error("it was written by a later version of collector (format {0}, this one knows {known})", known = super::record::VERSION)]
+    #[error("it was written by a later version of collector (this one doesn't know format {0})")]
     LaterVersion(u8),
 }
 

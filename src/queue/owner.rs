@@ -121,8 +121,7 @@ pub(super) fn start(
 ) -> Result<Started, OpenError> {
     let directory = options.directory.clone();
     let failed = |source| OpenError::Directory { directory: directory.clone(), source };
-    files::create_directory(&directory).map_err(failed)?;
-    files::restrict(&directory).map_err(failed)?;
+    files::settle_in(&directory).map_err(failed)?;
     let lock = Lock::take(&directory, patience)?;
     let ring = Arc::new(Ring::new(options.overflow));
     // Before the store measures what lies in the directory.

@@ -152,17 +152,20 @@ impl HttpTransport {
     }
 
     /// Tries the server without sending samples: connects, and asks for the `OPTIONS` of the path
-    /// with the key. An answer other than a refusal of the key is a success, as few servers know
-    /// `OPTIONS`; the text says what was answered.
+    /// with the key. Few servers know `OPTIONS`, so an answer that may only be about the method is a
+    /// success; one that would keep samples back as well isn't. The text says what was answered.
     pub async fn probe(&mut self) -> Result<String, Reason> {
         let deadline = Instant::now() + self.timeout;
         let message = self.message(Method::OPTIONS, HeaderMap::new(), Bytes::new());
         let answer = self.exchange(message, deadline).await.map_err(Failure::into_reason)?;
         let reason = answer.reason(&self.masks);
         match reason.status {
-            Some(401 | 403 | 407) => Err(reason),
-            _ => Ok(format!("{} answers OPTIONS with {reason}", self.url)),
+            // The method isn't known; samples don't come by it.
+            Some(405 | 501) => {}
+            Some(401..=404 | 407 | 410 | 421 | 451 | 300..=399 | 500..) => return Err(reason),
+            _ => {}
         }
+        Ok(format!("{} answers OPTIONS with {reason}", self.url))
     }
 
     async fn deliver(&mut self, request: &Request, deadline: Instant) -> Delivery {
@@ -229,11 +232,12 @@ impl HttpTransport {
         protocol: HeaderMap,
         body: Bytes,
     ) -> hyper::Request<Full<Bytes>> {
-        // What the protocol needs comes last: a configured header never replaces it.
-        let mut headers = self.headers.clone();
+        // What the protocol needs comes last: a configured header never replaces it. Who we say we
+        // are is for the operator to choose.
+        let mut headers = HeaderMap::from_iter([(USER_AGENT, AGENT)]);
+        headers.extend(self.headers.clone());
         headers.extend(protocol);
         headers.insert(HOST, self.host.clone());
-        headers.insert(USER_AGENT, AGENT);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         if let Some(key) = &self.key {
             headers.insert(key.header().clone(), key.value().clone());

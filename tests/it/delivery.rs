@@ -80,6 +80,18 @@ async fn request_carries_what_the_contract_says() {
 }
 
 #[tokio::test]
+async fn user_agent_is_what_the_operator_says() {
+    let server = Scripted::start(vec![vec![Step::Read, say(OK)]]).await;
+    let headers = vec![("user-agent".parse().unwrap(), "other/1".parse().unwrap())];
+    let options = Options { headers, ..options(&server.url()) };
+    let mut transport = HttpTransport::new(options).unwrap();
+    assert_eq!(transport.send(&request(1)).await, Delivery::Accepted);
+    let head = server.seen()[0].head.to_ascii_lowercase();
+    assert_eq!(head.matches("user-agent").count(), 1, "{head}");
+    assert!(head.contains("\r\nuser-agent: other/1\r\n"), "{head}");
+}
+
+#[tokio::test]
 async fn connection_is_kept_for_the_next_batch() {
     let script = vec![Step::Read, say(OK), Step::Read, say(OK), Step::Wait];
     let server = Scripted::start(vec![script]).await;

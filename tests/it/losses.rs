@@ -138,6 +138,8 @@ async fn queue_of_a_later_format_is_refused_and_left_alone() {
     let refused = collector::queue::open(options(home.path()), None, clock, Duration::ZERO);
     let refused = with_causes(&refused.unwrap_err());
     assert!(refused.contains("later version") && refused.contains('9'), "{refused}");
+    let verdict = collector::queue::verify_closed(home.path(), 100_000_000, |_| ()).unwrap();
+    assert!(verdict.problems[0].contains("later version"), "{verdict:?}");
     fs::write(&mark, ours).unwrap();
     assert_eq!(open(options(home.path())).stats.borrow().queue.samples, 3);
 }

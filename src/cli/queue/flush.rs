@@ -80,7 +80,7 @@ fn words(outcome: &Outcome) -> Result<String, TryAgain> {
             left(*delivered, *remaining, "time ran out")
         }
         Outcome::Stopped { delivered, remaining } => {
-            left(*delivered, *remaining, "the forwarder stopped")
+            left(*delivered, *remaining, "the agent ended first")
         }
     }
 }

@@ -8,7 +8,7 @@ use memchr::memchr;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ClientError, PATIENCE, late};
+use super::{ClientError, PATIENCE};
 
 /// No line is longer: one holds at most one sample.
 const MAX_LINE: usize = 256 << 20;
@@ -66,10 +66,11 @@ impl<T: DeserializeOwned> Events<T> {
 
     async fn more(&mut self) -> Result<bytes::Bytes, ClientError> {
         let deadline = self.deadline.unwrap_or(Instant::now() + self.silence);
-        let frame = timeout_at(deadline, self.response.frame()).await.map_err(|_| late())?;
+        let frame =
+            timeout_at(deadline, self.response.frame()).await.map_err(|_| ClientError::Silent)?;
         match frame {
             Some(Ok(frame)) => Ok(frame.into_data().unwrap_or_default()),
-            _ => Err(ClientError::Answer("it ended early".into())),
+            _ => Err(ClientError::Ended),
         }
     }
 }

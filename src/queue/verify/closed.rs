@@ -7,6 +7,7 @@ use super::{Evidence, OnDisk, Part, Survey, Told, Verdict, survey, trial};
 use crate::queue::{
     Ledger,
     dead::DeadLetters,
+    format,
     meta::{Closed, Meta},
     recovery,
 };
@@ -21,6 +22,7 @@ pub(in crate::queue) fn verify(
         let problems = vec![format!("the directory can't be read: {error}")];
         Survey { problems, ..Survey::default() }
     });
+    survey.problems.extend(format::check(directory).err().map(|error| error.to_string()));
     let found = recovery::list(directory).unwrap_or_default();
     if found.is_empty() {
         survey.problems.push("there is no part of the queue at all".into());

@@ -117,12 +117,19 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
+/// How the library names a server that shows the certificate of an authority, as self-signed ones
+/// often are; and what that means to a person.
+const AUTHORITY: &str = "CaUsedAsEndEntity";
+const AUTHORITY_SHOWN: &str = "invalid peer certificate: it is an authority's own (CA:TRUE), and a \
+                               server needs one that isn't; let the authority sign another";
+
 /// The chain in one line, without what is said twice and without the numbers of the system.
 fn describe(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     for error in chain(error) {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
+        let text = if text.contains(AUTHORITY) { AUTHORITY_SHOWN } else { text };
         if let Some(io) = error.downcast_ref::<io::Error>()
             && io.raw_os_error().is_some()
         {
@@ -137,8 +144,9 @@ fn describe(error: &(dyn Error + 'static)) -> String {
 }
 
 fn seconds(time: Duration) -> String {
-    // To the millisecond: what was measured is a hair off the configured time.
-    format!("{} s", time.as_secs_f64().mul_add(1e3, 0.5).floor() / 1e3)
+    // What is left of the configured time after connecting is a hair off it.
+    let steps = if time >= Duration::from_secs(1) { 10.0 } else { 1e3 };
+    format!("{} s", time.as_secs_f64().mul_add(steps, 0.5).floor() / steps)
 }
 
 #[cfg(test)]
@@ -150,6 +158,22 @@ mod tests {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let failure = Failure::connect("127.0.0.1:8000", &refused);
         assert_eq!(failure.into_reason().text, "connection refused (127.0.0.1:8000)");
+    }
+
+    #[test]
+    fn times_are_told_as_they_were_configured() {
+        for (millis, told) in [(29_987, "30 s"), (2_500, "2.5 s"), (999, "0.999 s"), (0, "0 s")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), told);
+        }
+    }
+
+    #[test]
+    fn certificate_of_an_authority_is_told_in_words() {
+        let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
+        let error = rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other));
+        let failure = Failure::connect("example.org:443", &io::Error::other(error));
+        let text = failure.into_reason().text;
+        assert!(text.contains("CA:TRUE") && !text.contains("OtherError"), "{text}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ const SHAPES: &[Bad<'_>] = &[
     ("a: \u{1b}[31m\n", 1, "", "control character (U+001B)"),
     ("collector:\n- interval: 5\n", 1, "collector", "must be a mapping with interval"),
     ("collector: http://canary\n", 1, "collector", "must be a mapping with interval"),
+    ("collector:\n  interval:5\n", 1, "collector", "needs a colon and a blank"),
     ("metrics:\n  cpu: true\n", 2, "metrics.cpu", "must be a mapping with enabled, interval, per_cpu"),
     ("metrics: 5\n", 1, "metrics", "must be a mapping with cpu, memory, disk, network"),
     ("forwarder:\n  retry: 3\n", 2, "forwarder.retry", "must be a mapping with initial_interval"),
@@ -49,6 +50,7 @@ const SHAPES: &[Bad<'_>] = &[
 #[rustfmt::skip] // a file a line
 const KEYS: &[Bad<'_>] = &[
     ("colector:\n  interval: 5\n", 1, "colector", "did you mean `collector`?"),
+    ("metrics:\n  cpu: &a\n    interval: 7\n  memory:\n    <<: *a\n", 5, "metrics.memory.…", "can't be merged"),
     ("collector:\n  intervall: 5\n", 2, "collector.intervall", "did you mean `interval`?"),
     ("collector:\n  Interval: 5\n", 2, "collector.Interval", "did you mean `interval`?"),
     ("collector:\n  apikey: canary\n", 2, "collector.apikey", "did you mean `api_key`?"),
@@ -133,7 +135,7 @@ const VALUES: &[Bad<'_>] = &[
     ("forwarder:\n  batch:\n    max_samples: 0\n", 3, "forwarder.batch.max_samples", "a whole number from 1 to 10000"),
     ("forwarder:\n  batch:\n    max_samples: 1.5\n", 3, "forwarder.batch.max_samples", "1.5 isn't valid"),
     ("forwarder:\n  batch:\n    max_samples: \"5\"\n", 3, "forwarder.batch.max_samples", "without quotes"),
-    ("forwarder:\n  batch:\n    max_bytes: 0\n", 3, "forwarder.batch.max_bytes", "a size from 1KB to 16MB"),
+    ("forwarder:\n  batch:\n    max_bytes: 0\n", 3, "forwarder.batch.max_bytes", "a size from 1kB to 16MB"),
     ("forwarder:\n  batch:\n    linger: -1s\n", 3, "forwarder.batch.linger", "from 0s to 1d"),
     ("forwarder:\n  timeout: 0\n", 2, "forwarder.timeout", "from 1ms to 1h"),
     ("forwarder:\n  connect_timeout: 0s\n", 2, "forwarder.connect_timeout", "from 1ms to 1h"),

@@ -146,7 +146,7 @@ mod unix {
     }
 
     #[test]
-    fn a_buffer_that_every_user_may_write_to_is_warned_of() {
+    fn a_buffer_that_every_user_may_write_to_is_warned_of_and_a_shared_one_refused() {
         let home = Home::new();
         let buffer = home.0.path().join("buffer");
         fs::create_dir(&buffer).unwrap();
@@ -154,6 +154,9 @@ mod unix {
         let text = format!("buffer: {{directory: '{}'}}", buffer.display());
         let warnings = warnings(&home.write("c.yaml", &text, 0o600), None);
         assert!(warnings[0].contains("every user may write to"), "{warnings:?}");
+        fs::set_permissions(&buffer, Permissions::from_mode(0o1777)).unwrap();
+        let message = refused(&home.write("c.yaml", &text, 0o600), None);
+        assert!(message.contains("must be a directory of the queue's own"), "{message}");
     }
 
     #[test]

@@ -216,3 +216,15 @@ fn aliases_share_values_between_groups() {
     let seven = Duration::from_secs(7);
     assert_eq!(config.collect.groups[..2], [(Group::Cpu, seven), (Group::Memory, seven)]);
 }
+
+#[test]
+fn the_built_in_receiver_takes_localhost_in_any_case() {
+    let address = |url: &str| {
+        let config = judge(format!("collector: {{server_url: '{url}'}}")).unwrap();
+        collector::agent::loopback(&config).ok()
+    };
+    assert_eq!(address("http://LocalHost:81").as_deref(), Some("LocalHost:81"));
+    assert_eq!(address("http://[::1]:81").as_deref(), Some("[::1]:81"));
+    assert_eq!(address("http://localhost.example:81"), None);
+    assert_eq!(address("https://localhost:81"), None);
+}

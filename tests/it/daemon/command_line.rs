@@ -20,12 +20,28 @@ fn wrong_usage_ends_with_2() {
         &["queue", "flush", "--timeout", "soon"],
         &["queue", "stats", "--watch", "--check"],
         &["receive", "--listen", "nowhere"],
+        &["receive", "-c", "config/collector-config.yaml"],
+        &["-c", "config/collector-config.yaml", "receive"],
+        &["--with-receiver", "queue", "stats"],
     ] {
         let ran = home.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{arguments:?}: {ran:?}");
         assert!(!ran.err.is_empty());
     }
     assert!(!home.path("buffer").exists());
+}
+
+#[test]
+fn the_configuration_may_be_named_before_the_command_or_behind_it() {
+    let home = Home::new("http://127.0.0.1:9", &[]);
+    std::fs::write(home.path("other.yaml"), "collector: {hostname: other}").unwrap();
+    for arguments in [&["-c", "other.yaml", "check"][..], &["check", "--config", "other.yaml"]] {
+        let ran = home.run(arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.out.contains("\n  hostname: other\n"), "{}", ran.out);
+    }
+    let ran = home.run(&["-c", "none.yaml", "queue", "stats"]);
+    assert!(ran.code == Some(78) && ran.err.contains("none.yaml"), "{ran:?}");
 }
 
 #[test]
@@ -100,6 +116,14 @@ fn check_prints_what_is_in_force_and_can_try_the_server() {
     let ran = home.run(&["check", "--connect"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(server.attempts() >= 1 && server.count() == 0);
+    // What may be about OPTIONS alone, and what would meet samples as well.
+    for (status, code) in [(405, 0), (501, 0), (400, 0), (404, 1), (401, 1), (302, 1), (503, 1)] {
+        server.turn(Mode::Answer(status));
+        let ran = home.run(&["check", "--connect"]);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        let said = if code == 0 { &ran.out } else { &ran.err };
+        assert!(said.contains(&status.to_string()), "{ran:?}");
+    }
     server.stop();
     let ran = home.run(&["check", "--connect"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -127,6 +128,7 @@ fn flush_that_runs_out_of_time_says_what_is_left_and_loses_nothing() {
     assert_eq!(down.code, Some(75), "{down:?}");
     assert!(down.err.contains(&format!("{queued} still queued")), "{down:?}");
     assert!(down.err.contains("503"), "{down:?}");
+    assert_eq!(down.err.lines().count(), 1, "what happened is said once: {down:?}");
     let daemon = home.daemon();
     let up = home.run(&["queue", "flush", "--timeout", "300ms", "--json"]);
     assert_eq!(up.code, Some(75), "{up:?}");
@@ -135,6 +137,47 @@ fn flush_that_runs_out_of_time_says_what_is_left_and_loses_nothing() {
     wait_until("delivery", || server.count() as u64 > queued);
     drop(daemon);
     server.assert_whole();
+}
+
+#[test]
+fn flush_whose_daemon_ends_says_what_is_left_and_ends_with_75() {
+    let server = Server::start(Mode::Answer(503));
+    let settings = [
+        ("forwarder.retry.initial_interval", json!("1h")),
+        ("forwarder.retry.max_interval", json!("1h")),
+    ];
+    for signal in [Signal::TERM, Signal::KILL] {
+        let home = Home::new(&server.url(), &settings);
+        let daemon = home.daemon();
+        wait_until("backing off", || home.stats()["forwarder"]["state"] == "backing_off");
+        let attempts = server.attempts();
+        let flush = home.spawn(&["queue", "flush"]);
+        wait_until("the daemon has heard of the flush", || server.attempts() > attempts);
+        daemon.signal(signal);
+        daemon.end();
+        let ended = flush.end();
+        assert_eq!((ended.code, ended.out.as_str()), (Some(75), ""), "{signal:?}: {ended:?}");
+        assert!(ended.err.contains("still queued, none lost"), "{signal:?}: {ended:?}");
+        assert_eq!(ended.err.lines().count(), 1, "{signal:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn queue_commands_beside_a_daemon_that_is_stopped_end_with_75() {
+    let server = Server::start(Mode::Accept);
+    let home = Home::new(&server.url(), &[]);
+    let daemon = home.daemon();
+    daemon.signal(Signal::STOP);
+    let commands = ["stats", "flush", "peek", "verify"];
+    let waiting: Vec<_> = commands.iter().map(|command| home.spawn(&["queue", command])).collect();
+    for command in waiting {
+        let ended = command.end();
+        assert_eq!((ended.code, ended.out.as_str()), (Some(75), ""), "{ended:?}");
+        assert!(ended.err.contains("doesn't answer"), "{ended:?}");
+        assert!(ended.err.contains("buffer/control.sock"), "{ended:?}");
+    }
+    daemon.signal(Signal::CONT);
+    assert_eq!(daemon.stop().code, Some(0));
 }
 
 #[test]

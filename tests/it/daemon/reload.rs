@@ -78,9 +78,10 @@ fn wrong_configuration_is_refused_with_each_fault_and_the_old_one_goes_on() {
     ];
     home.configure(&server.url(), &wrong);
     reload(&daemon, REFUSED, 1);
-    wait_until("all faults", || daemon.log().contains("collector.colour"));
+    let keys = ["metrics.disk.interval", "forwarder.batch.max_samples", "collector.colour"];
+    wait_until("all faults", || keys.iter().all(|key| daemon.log().contains(key)));
     let log = daemon.log();
-    for key in ["metrics.disk.interval", "forwarder.batch.max_samples", "collector.colour"] {
+    for key in keys {
         let lines: Vec<_> = log.lines().filter(|line| line.contains(key)).collect();
         assert_eq!(lines.len(), 1, "{key}: {log}");
         assert!(lines[0].contains("ERROR") && lines[0].contains("collector-config.yaml:"), "{log}");
