@@ -16,13 +16,14 @@ use self::{
     board::Board,
     limit::Limit,
     pace::{PROBE, Pace},
+    report::Reporting,
     signals::Signals,
     trial::Trial,
 };
 use crate::{
     clock::{Clock, SystemClock},
     encode::{self, Encoder, Limits},
-    queue::{Consumer, Entry, InFlight, QueueError, Refusal},
+    queue::{Consumer, Entry, InFlight, Loss, QueueError, Refusal},
     retry::{self, Backoff},
     transport::{Delivery, Reason, Transport},
 };
@@ -34,6 +35,7 @@ pub mod flush;
 mod journal;
 mod limit;
 mod pace;
+mod report;
 mod signals;
 mod trial;
 
@@ -119,6 +121,7 @@ pub struct Forwarder<T> {
     nudges: watch::Receiver<u64>,
     /// What the process before this one sent last.
     interrupted: Option<InFlight>,
+    reporting: Reporting,
     /// A sample that the server took.
     last_accepted: Option<Entry>,
     /// The first attempt waits for a moment: others may have been started with us.
@@ -141,6 +144,7 @@ impl<T: Transport> Forwarder<T> {
             limit: Limit::new(options.limits),
             pace: Pace::new(options.replay_rate, options.retry.initial()),
             interrupted: consumer.interrupted(),
+            reporting: Reporting::default(),
             last_accepted: None,
             spreads: true,
             options,
@@ -185,6 +189,7 @@ impl<T: Transport> Forwarder<T> {
             backoff: Backoff::new(&options.retry),
             limit: Limit::new(options.limits),
             pace: Pace::new(options.replay_rate, options.retry.initial()),
+            reporting: Reporting::default(),
             spreads: false,
             options,
             encoder,
@@ -245,6 +250,7 @@ impl<T: Transport> Forwarder<T> {
                 self.halve(&batch);
                 Flow::Continue
             }
+            Verdict::Rejected(refused) if self.withhold(&batch, &refused) => Flow::Continue,
             Verdict::Rejected(refused) => self.bisect(batch, refused, signals).await,
             Verdict::Gone => Flow::Continue,
             Verdict::Stop => Flow::Stop,
@@ -253,7 +259,7 @@ impl<T: Transport> Forwarder<T> {
 
     /// Sends the same bytes under the same key until the server has judged them.
     async fn judged(&mut self, batch: &Batch, signals: &mut Signals) -> Verdict {
-        if let Err(QueueError::Closed) = self.consumer.sending(batch.bounds).await {
+        if let Err(QueueError::Closed) = self.consumer.sending(batch.bounds.clone()).await {
             return Verdict::Stop;
         }
         let mut lateness = Lateness::default();
@@ -317,7 +323,7 @@ impl<T: Transport> Forwarder<T> {
     /// Smaller requests from now on.
     fn halve(&mut self, batch: &Batch) {
         let limits = Limits { max_samples: batch.entries.len() / 2, max_bytes: usize::MAX };
-        let half = self.encoder.encode(&batch.entries, limits);
+        let half = self.encoder.encode(&batch.entries, limits, &batch.bounds.attached);
         // Samples differ a little in size: with no spare the next batch would be less than a half.
         self.limit.shrink(half.samples, half.plain_bytes.saturating_mul(5) / 4);
     }
@@ -340,7 +346,8 @@ impl<T: Transport> Forwarder<T> {
 
     /// Removes what was accepted, learns from it, and waits as the pace wants it.
     async fn delivered(&mut self, batch: &Batch, signals: &mut Signals) -> Flow {
-        if self.settle(&batch.entries, signals).await == Flow::Stop {
+        let losses = &batch.bounds.attached.losses;
+        if self.settle(&batch.entries, losses, signals).await == Flow::Stop {
             return Flow::Stop;
         }
         if batch.is_full {
@@ -351,13 +358,13 @@ impl<T: Transport> Forwarder<T> {
         self.pause(pause, signals).await
     }
 
-    /// Removes what was accepted. When the queue fails, it is asked again: the server has the
-    /// batch already, and sending it twice helps nobody.
-    async fn settle(&mut self, entries: &[Entry], signals: &mut Signals) -> Flow {
+    /// Removes what was accepted, and forgets the losses that were told with it. When the queue
+    /// fails, it is asked again: the server has the batch already, and sending it twice helps nobody.
+    async fn settle(&mut self, entries: &[Entry], losses: &[Loss], signals: &mut Signals) -> Flow {
         self.backoff.reset();
         self.last_accepted = entries.last().cloned().or(self.last_accepted.take());
         self.board.delivered(signals.queued().saturating_sub(entries.len() as u64));
-        while let Err(error) = self.consumer.acknowledge(entries).await {
+        while let Err(error) = self.consumer.acknowledge_with(entries, losses).await {
             if self.queue_failed(&error, signals).await == Flow::Stop {
                 return Flow::Stop;
             }

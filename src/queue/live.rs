@@ -12,12 +12,14 @@ use super::{
     commit::Value,
     files,
     generation::{Change, Generation, MAX_COMMIT, StorageError},
+    losses::Losses,
     meta::{Closed, Counts, Leaves, Meta},
     record::{self, DecodeError},
     window::Window,
 };
 
 mod look;
+mod losing;
 mod scan;
 
 /// How the name of a generation begins while it is being created.
@@ -25,6 +27,7 @@ pub(super) const UNBORN: &str = "new-";
 
 const META_KEY: &[u8] = &[0];
 const CATALOG_KEY: &[u8] = &[0, 1];
+const LOSSES_KEY: &[u8] = &[0, 2];
 /// At most so many removals between two syncs: the log that they write stays below half a segment.
 const REMOVALS_PER_SYNC: usize = 100;
 /// Values below the head are removed when there are so many: until then moving the head, one insert
@@ -35,6 +38,8 @@ const SWEEP_AT: usize = 8;
 pub(super) struct Live {
     pub(super) first_seq: u64,
     pub(super) meta: Meta,
+    /// What the server is to be told of what was lost.
+    pub(super) losses: Losses,
     generation: Generation,
     /// What the directory takes beside the database file.
     overhead: u64,
@@ -43,30 +48,33 @@ pub(super) struct Live {
     unsynced_removals: usize,
 }
 
+/// What a generation begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Notes<'a> {
+    pub(super) meta: &'a Meta,
+    pub(super) catalog: &'a [Closed],
+    pub(super) losses: &'a Losses,
+}
+
 impl Live {
-    /// Creates a generation that begins at `meta.next_seq`; durable when this returns. It gets its
+    /// Creates a generation that begins at the next sequence number; durable when this returns. It gets its
     /// name only when its meta record is on stable storage, so that what has the name is whole.
-    pub(super) fn create(
-        path: &Path,
-        meta: &Meta,
-        catalog: &[Closed],
-    ) -> Result<Self, StorageError> {
-        let unborn = path.with_file_name(format!("{UNBORN}{:020}", meta.next_seq));
-        Self::bear(&unborn, path, meta, catalog).inspect_err(|_| {
+    pub(super) fn create(path: &Path, notes: Notes<'_>) -> Result<Self, StorageError> {
+        let unborn = path.with_file_name(format!("{UNBORN}{:020}", notes.meta.next_seq));
+        Self::bear(&unborn, path, notes).inspect_err(|_| {
             // The next opening removes it at the latest.
             fs::remove_dir_all(&unborn).ok();
         })
     }
 
-    fn bear(
-        unborn: &Path,
-        path: &Path,
-        meta: &Meta,
-        catalog: &[Closed],
-    ) -> Result<Self, StorageError> {
+    fn bear(unborn: &Path, path: &Path, notes: Notes<'_>) -> Result<Self, StorageError> {
+        let Notes { meta, catalog, losses } = notes;
         let generation = Generation::create(unborn)?;
-        let changes = vec![(META_KEY, Some(sealed(meta)?)), (CATALOG_KEY, Some(sealed(&catalog)?))];
-        generation.commit(changes)?;
+        generation.commit(vec![
+            (META_KEY, Some(sealed(meta)?)),
+            (CATALOG_KEY, Some(sealed(&catalog)?)),
+            (LOSSES_KEY, Some(sealed(losses)?)),
+        ])?;
         generation.sync()?;
         drop(generation);
         fs::rename(unborn, path)?;
@@ -80,8 +88,10 @@ impl Live {
         let meta: Meta = unsealed(&generation, META_KEY)?;
         let all = files::tree_on_disk(generation.directory());
         let overhead = all.saturating_sub(generation.file_bytes());
-        let swept = Vec::new();
-        let mut live = Self { first_seq, meta, generation, overhead, swept, unsynced_removals: 0 };
+        let losses = losing::read(&generation)?;
+        let (swept, unsynced_removals) = (Vec::new(), 0);
+        let mut live =
+            Self { first_seq, meta, losses, generation, overhead, swept, unsynced_removals };
         live.find_end()?;
         live.find_swept()?;
         Ok(live)
@@ -175,11 +185,13 @@ impl Live {
         for gone in gone.chunks(REMOVALS_PER_SYNC) {
             let mut meta = self.meta.clone();
             meta.leave(gone.len() as u64, window.payload(gone), why);
+            let losses = self.losses_with(gone, why);
             let mut changes = window.vacate(gone, |key| self.generation.get(key))?;
             if let Some(head) = window.head_behind(gone) {
                 meta.head = head;
                 let only_removals = changes.iter().all(|(_, value)| value.is_none());
-                if only_removals && self.swept.len() + changes.len() < SWEEP_AT {
+                if losses.is_none() && only_removals && self.swept.len() + changes.len() < SWEEP_AT
+                {
                     self.swept.extend(changes.into_iter().map(|(key, _)| key));
                     self.note(meta)?;
                     continue;
@@ -188,10 +200,16 @@ impl Live {
             changes.extend(self.swept.drain(..).map(|key| (key, None)));
             self.unsynced_removals += changes.len();
             changes.push((META_KEY.to_vec(), Some(sealed(&meta)?)));
+            if let Some(losses) = &losses {
+                changes.push((LOSSES_KEY.to_vec(), Some(sealed(losses)?)));
+            }
             let changes: Vec<Change<'_>> =
                 changes.iter_mut().map(|(key, value)| (key.as_slice(), value.take())).collect();
             self.generation.commit(changes)?;
             self.meta = meta;
+            if let Some(losses) = losses {
+                self.losses = losses;
+            }
             if self.unsynced_removals >= REMOVALS_PER_SYNC {
                 self.sync()?;
             }
@@ -199,40 +217,8 @@ impl Live {
         Ok(())
     }
 
-    /// Removes whatever values are left and counts the entries that must have been in them as
-    /// corrupt: called when a scan finds no entry though there should be some.
-    pub(super) fn give_up(&mut self) -> Result<u64, StorageError> {
-        let lost = self.counts().samples;
-        let (from, to) = self.bounds();
-        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
-        for keys in keys.collect::<Result<Vec<_>, _>>()?.chunks(REMOVALS_PER_SYNC) {
-            self.generation.commit(keys.iter().map(|key| (key.as_slice(), None)).collect())?;
-            self.sync()?;
-        }
-        let mut meta = self.meta.clone();
-        meta.left.dropped.corrupt += lost;
-        meta.left_bytes = meta.running_total - meta.base_total;
-        self.note(meta)?;
-        Ok(lost)
-    }
-
     fn bounds(&self) -> (record::Key, record::Key) {
         (record::key(self.meta.head, 0), record::key(self.meta.next_seq, 0))
-    }
-
-    /// Counts as corrupt what is missing between the end and `next_seq`; durable when this returns.
-    pub(super) fn lose_tail(
-        &mut self,
-        next_seq: u64,
-        running_total: u64,
-    ) -> Result<(), StorageError> {
-        let mut meta = self.meta.clone();
-        meta.left.dropped.corrupt += next_seq.saturating_sub(meta.next_seq);
-        meta.left_bytes += running_total.saturating_sub(meta.running_total);
-        meta.running_total = running_total.max(meta.running_total);
-        meta.next_seq = next_seq.max(meta.next_seq);
-        self.note(meta)?;
-        self.sync()
     }
 
     /// Remembers that nothing live is below `seq`, so that scans needn't walk over what is gone.
@@ -302,91 +288,4 @@ fn unsealed<T: serde::de::DeserializeOwned>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(version: u8) -> Vec<u8> {
-        let mut frames: Vec<_> =
-            record::frames(7, 300, b"payload").map(|(_, frame)| frame).collect();
-        let frame = &mut frames[0];
-        frame[4] = version;
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&frame[..record::HEADER - 4]);
-        hasher.update(&frame[record::HEADER..]);
-        frame[record::HEADER - 4..record::HEADER].copy_from_slice(&hasher.finalize().to_le_bytes());
-        frames.remove(0)
-    }
-
-    #[test]
-    fn last_whole_record_is_the_high_water_mark() {
-        let mut two = value(1);
-        two.extend(value(1));
-        assert_eq!(last_whole(&two).unwrap(), Some((7, 300)));
-        let torn = record::frames(8, 9000, &[0; 9000]).next().unwrap().1;
-        assert_eq!(last_whole(&torn).unwrap(), None);
-    }
-
-    #[test]
-    fn value_of_a_later_version_is_refused_not_taken_for_torn() {
-        let later = record::VERSION + 1;
-        let found = last_whole(&value(later));
-        assert!(
-            matches!(found, Err(StorageError::LaterVersion(version)) if version == later),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn damaged_last_value_is_no_high_water_mark() {
-        let mut flipped = value(1);
-        flipped[record::HEADER + 2] ^= 4;
-        assert!(matches!(last_whole(&flipped), Err(StorageError::Damaged(_))));
-    }
-
-    #[test]
-    fn what_leaves_and_its_count_are_one_atomic_step() {
-        let home = tempfile::tempdir().unwrap();
-        let mut live = Live::create(&home.path().join("gen"), &meta(), &[]).unwrap();
-        let payload = crate::queue::record::payload(uuid::Uuid::nil(), &sample()).unwrap();
-        let mut commit = crate::queue::commit::Commit::after(1, 0);
-        (0..40).for_each(|_| commit.add(&payload, jiff::Timestamp::UNIX_EPOCH));
-        live.append(commit.take_values()).unwrap();
-        live.advance(commit.next_seq, commit.running_total);
-        // From the middle, so that a shared value is written anew; then all that is before.
-        for gone in [vec![3, 5, 30], (1..30).filter(|seq| ![3, 5].contains(seq)).collect()] {
-            let before = live.generation.commits.get();
-            let mut window = live.scan(100, 1 << 20).unwrap();
-            live.remove(&mut window, &gone, Leaves::Acknowledged).unwrap();
-            assert_eq!(live.generation.commits.get() - before, 1);
-            assert_eq!(live.count().unwrap(), live.counts().samples);
-        }
-        assert_eq!(live.counts().ledger.acknowledged, 30);
-    }
-
-    fn meta() -> Meta {
-        Meta {
-            agent_id: uuid::Uuid::nil(),
-            machine: None,
-            next_seq: 1,
-            head: 1,
-            base_total: 0,
-            running_total: 0,
-            left: crate::queue::Ledger::default(),
-            left_bytes: 0,
-            carried: crate::queue::Ledger::default(),
-            folded_through: 0,
-            dropped_at: None,
-            rate: 0.0,
-        }
-    }
-
-    fn sample() -> crate::sample::Sample {
-        crate::sample::Sample {
-            timestamp: jiff::Timestamp::UNIX_EPOCH,
-            since_boot: None,
-            origin: std::sync::Arc::default(),
-            interval: std::time::Duration::from_secs(5),
-            metrics: crate::sample::Metrics::Cpu(crate::sample::Cpu::default()),
-        }
-    }
-}
+mod tests;

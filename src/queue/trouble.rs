@@ -103,3 +103,18 @@ pub(super) fn is_full(error: &StorageError) -> bool {
 pub(super) fn is_full_kind(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+/// Whether the daemon begins all the same: what a disk refuses today it may take tomorrow.
+pub(super) fn passes(error: &StorageError) -> bool {
+    let passes = |error: &io::Error| {
+        // EIO has no kind of its own.
+        is_full_kind(error.kind()) || error.raw_os_error() == Some(EIO)
+    };
+    match error {
+        StorageError::Io(error) | StorageError::Sync(error) => passes(error),
+        StorageError::Damaged(_) | StorageError::LaterVersion(_) => false,
+    }
+}
+
+/// The same number on every system that has it.
+const EIO: i32 = 5;

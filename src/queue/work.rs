@@ -19,7 +19,7 @@ use super::{
     ballast::Ballast,
     files,
     generation::{self, StorageError},
-    in_flight::Note,
+    in_flight::{InFlight, Note},
     inspector::Request,
     lock::Lock,
     owner::Command,
@@ -42,8 +42,10 @@ pub(super) struct Home {
 
 impl Home {
     /// `memory` is what this process knows of the queue from before.
-    fn open(&self, memory: Option<&Memory>) -> Result<Store, StorageError> {
-        let parts = recovery::open(&self.options, self.machine, memory)?;
+    /// Losses up to the number `told` were on their way.
+    fn open(&self, memory: Option<&Memory>, told: u64) -> Result<Store, StorageError> {
+        let mut parts = recovery::open(&self.options, self.machine, memory)?;
+        parts.told = told;
         Store::new(parts, self.options.clone(), Arc::clone(&self.clock))
     }
 }
@@ -97,7 +99,7 @@ impl Work {
         };
         match work.open() {
             Ok(()) => {}
-            Err(error) if passes(&error) => work.fail(&error, Doing::Appending),
+            Err(error) if trouble::passes(&error) => work.fail(&error, Doing::Appending),
             Err(error) => return Err(error),
         }
         work.publish();
@@ -130,9 +132,12 @@ impl Work {
                 let found = self.with(Doing::Other, |store| store.peek(max_samples, max_bytes));
                 answer(reply, found);
             }
-            Command::Acknowledge { seqs, reply } => {
-                let settled = self.with(Doing::Other, |store| store.settle(&seqs));
+            Command::Acknowledge { seqs, told, reply } => {
+                let settled = self.with(Doing::Other, |store| store.settle(&seqs, told));
                 answer(reply, settled);
+            }
+            Command::Losses { max, reply } => {
+                answer(reply, self.with(Doing::Other, |store| Ok(store.report(max))));
             }
             Command::Sending { bounds, reply } => {
                 if let Some(Err(error)) = self.note.as_mut().map(|note| note.write(bounds)) {
@@ -316,7 +321,8 @@ impl Work {
         let directory = &self.home.options.directory;
         files::create_directory(directory)?;
         self.lock.keep(directory)?;
-        let mut store = self.home.open(self.memory.as_ref())?;
+        let told = self.note.as_ref().and_then(Note::written).map_or(0, InFlight::told);
+        let mut store = self.home.open(self.memory.as_ref(), told)?;
         if let Some(memory) = &self.memory {
             let survivors = store.reclaim(memory, self.suspect)?;
             if self.batch.dropped == 0 {
@@ -377,21 +383,6 @@ impl Work {
         }
     }
 }
-
-/// Whether the daemon begins all the same: what a disk refuses today it may take tomorrow.
-fn passes(error: &StorageError) -> bool {
-    let passes = |error: &io::Error| {
-        // EIO has no kind of its own.
-        trouble::is_full_kind(error.kind()) || error.raw_os_error() == Some(EIO)
-    };
-    match error {
-        StorageError::Io(error) | StorageError::Sync(error) => passes(error),
-        StorageError::Damaged(_) | StorageError::LaterVersion(_) => false,
-    }
-}
-
-/// The same number on every system that has it.
-const EIO: i32 = 5;
 
 fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
     // Whoever asked may have stopped waiting; what was done is done.

@@ -1,5 +1,5 @@
-//! What the platforms differ in. Each offers the same four sources (`CpuSource`, `MemorySource`,
-//! `DiskSource`, `NetworkSource`), which only read and parse; choosing and comparing is common.
+//! What the platforms differ in. Each offers the same five sources (`CpuSource`, `MemorySource`,
+//! `DiskSource`, `NetworkSource`, `ProcessSource`), which only read and parse; choosing and comparing is common.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -7,15 +7,19 @@ mod linux;
 mod macos;
 #[cfg(not(target_os = "linux"))]
 mod sysinfo_memory;
+#[cfg(not(target_os = "linux"))]
+mod sysinfo_process;
 #[cfg(windows)]
 mod windows;
 
 #[cfg(all(fuzzing, target_os = "linux"))]
 pub use linux::fuzzing;
 #[cfg(target_os = "linux")]
-pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
+pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, ProcessSource, usage};
 #[cfg(target_os = "macos")]
 pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
+#[cfg(not(target_os = "linux"))]
+pub(super) use sysinfo_process::ProcessSource;
 #[cfg(windows)]
 pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
 

@@ -6,6 +6,7 @@ mod flushing;
 mod herd;
 mod judging;
 mod pacing;
+mod reporting;
 mod rig;
 mod waiting;
 mod wire;

@@ -8,6 +8,7 @@
 
 #[cfg(unix)]
 mod canary;
+mod clock;
 mod config;
 #[cfg(unix)]
 mod daemon;

@@ -29,6 +29,7 @@ impl Store {
         let result = kept.and_then(|()| self.leave(&mut window, &gone, Leaves::DeadLettered));
         self.lent = window;
         result?;
+        self.note_dead()?;
         self.shrink()?;
         Ok(count + gone.len() as u64)
     }
@@ -59,7 +60,9 @@ impl Store {
         from_seq: u64,
         max: usize,
     ) -> Result<Vec<DeadLetter>, StorageError> {
-        self.dead.list(from_seq, max, 1 << 20)
+        let found = self.dead.list(from_seq, max, 1 << 20)?;
+        self.note_dead()?;
+        Ok(found)
     }
 
     /// Dead letters are to be sent again, before everything else; how many.
@@ -80,7 +83,7 @@ impl Store {
         let purged = self.dead.remove(&seqs, Gone::Purged)?;
         if purged > 0 {
             self.note_drop();
-            self.newest.note(self.newest.meta.clone())?;
+            self.note_dead()?;
         }
         Ok(purged)
     }

@@ -5,9 +5,10 @@ use std::fs;
 
 use super::{Middle, Store};
 use crate::queue::{
-    Dropped, Ledger, Overflow, files,
+    Ledger, Overflow, files,
     generation::{MAX_COMMIT, StorageError},
-    live::Live,
+    live::{Live, Notes},
+    losses::{Lost, Reason},
     meta::{Closed, Counts},
     recovery::{self, Care, Opened},
     trouble,
@@ -104,22 +105,21 @@ impl Store {
             }
             self.rotate()?;
         }
-        let samples = self.drop_oldest(|dropped| &mut dropped.overflow)?;
+        let samples = self.drop_oldest(Reason::Overflow)?;
         tracing::debug!(samples, "the oldest entries gave way");
         Ok(true)
     }
 
     /// Removes the oldest generation, which isn't the newest, with all that is in it, counted by
     /// `reason`; returns how many samples that were.
-    pub(super) fn drop_oldest(
-        &mut self,
-        reason: fn(&mut Dropped) -> &mut u64,
-    ) -> Result<u64, StorageError> {
+    pub(super) fn drop_oldest(&mut self, reason: Reason) -> Result<u64, StorageError> {
         let Some(oldest) = &self.oldest else { return Ok(0) };
         let (Counts { samples, mut ledger, .. }, end) = (oldest.counts(), oldest.meta.next_seq);
-        *reason(&mut ledger.dropped) += samples;
+        *reason.count(&mut ledger) += samples;
+        let first_seq = self.front.map_or(oldest.meta.head, |(seq, _)| seq);
+        let lost = Lost { count: samples, ..oldest.lost(reason, first_seq, end) };
         self.note_drop();
-        self.fold(ledger)?;
+        self.fold(ledger, Some(lost))?;
         self.lent.forget_below(end);
         self.find_front()?;
         Ok(samples)
@@ -128,16 +128,21 @@ impl Store {
     /// Removes the oldest generation, which is empty and isn't the newest.
     pub(super) fn retire_oldest(&mut self) -> Result<(), StorageError> {
         let ledger = self.oldest.as_ref().map(|oldest| oldest.counts().all_lost());
-        ledger.map_or(Ok(()), |ledger| self.fold(ledger))
+        ledger.map_or(Ok(()), |ledger| self.fold(ledger, None))
     }
 
-    /// Adds the oldest generation's ledger to what the newest carries, durably, then removes it.
-    fn fold(&mut self, ledger: Ledger) -> Result<(), StorageError> {
+    /// Adds the oldest generation's ledger, and what it lost, to what the newest carries, durably,
+    /// then removes it.
+    fn fold(&mut self, ledger: Ledger, lost: Option<Lost>) -> Result<(), StorageError> {
         let Some(oldest) = &self.oldest else { return Ok(()) };
-        let mut meta = self.newest.meta.clone();
+        let (mut meta, mut losses) = (self.newest.meta.clone(), self.newest.losses.clone());
         meta.carried.add(&ledger);
         meta.folded_through = oldest.first_seq;
-        self.newest.note(meta)?;
+        losses.absorb(oldest.losses.clone());
+        if let Some(lost) = lost {
+            losses.note(lost);
+        }
+        self.newest.note_lost(meta, losses)?;
         self.newest.sync()?;
         let directory = oldest.directory().to_owned();
         self.oldest = None;
@@ -150,12 +155,13 @@ impl Store {
         let Some(Middle { closed, end, .. }) = self.middle.pop_front() else { return Ok(()) };
         let opened =
             recovery::open_generation(&self.options, closed.first_seq, Some(end), Care::AsItIs)?;
-        if matches!(opened, Opened::Mended(_)) {
+        if matches!(opened, Opened::Mended(..)) {
             self.note_drop();
             self.measure_rest();
         }
-        self.oldest = Some(opened.live());
-        Ok(())
+        let mut lost = Vec::new();
+        self.oldest = Some(opened.live(&mut lost));
+        self.report_of_oldest(&lost)
     }
 
     /// Closes the newest generation and begins another.
@@ -168,8 +174,11 @@ impl Store {
         let mut catalog: Vec<_> = self.middle.iter().map(|middle| middle.closed).collect();
         catalog.extend(self.oldest.is_some().then_some(closed));
         let path = recovery::generation_path(&self.options.directory, meta.next_seq);
-        let new = Live::create(&path, &meta, &catalog)?;
-        let old = std::mem::replace(&mut self.newest, new);
+        let notes = Notes { meta: &meta, catalog: &catalog, losses: &old.losses };
+        let mut new = Live::create(&path, notes)?;
+        new.losses.number_by(&self.numbers);
+        let mut old = std::mem::replace(&mut self.newest, new);
+        old.losses = old.losses.handed_over();
         if self.oldest.is_some() {
             let on_disk = old.on_disk();
             let end = self.newest.first_seq;

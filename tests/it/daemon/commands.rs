@@ -23,9 +23,9 @@ fn assert_keys(value: &Value, expected: &[&str]) {
 }
 
 fn assert_shape(stats: &Value) {
-    // `last_dropped` and `storage` are more than the contract lists.
+    // `last_dropped`, `unreported` and `storage` are more than the contract lists.
     let all = ["running", "pid", "version", "agent_id", "queue", "ledger", "forwarder"];
-    assert_keys(stats, &[&all[..], &["last_dropped", "storage"]].concat());
+    assert_keys(stats, &[&all[..], &["last_dropped", "unreported", "storage"]].concat());
     let queue = ["samples", "bytes", "disk_bytes", "max_bytes", "first_seq", "last_seq", "oldest"];
     let more = ["newest", "capacity_seconds", "dead_letters"];
     assert_keys(&stats["queue"], &[&queue[..], &more].concat());
