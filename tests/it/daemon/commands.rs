@@ -46,6 +46,8 @@ fn stats_have_the_shape_of_the_contract_with_the_daemon_up_and_down() {
     let daemon = home.daemon();
     wait_until("delivery", || server.count() >= 8);
     wait_until("success is told", || home.stats()["forwarder"]["last_success"].is_string());
+    // The rate is written down when something leaves.
+    wait_until("four ticks are delivered", || server.count() >= 17);
     let up = home.stats();
     assert_shape(&up);
     assert_eq!(up["running"], true);
