@@ -60,7 +60,8 @@ fn cpu_per_tick(criterion: &mut Criterion) {
             });
         });
     };
-    for one in Group::ALL {
+    // The agent's own group reads one file.
+    for one in Group::ALL.into_iter().filter(|group| *group != Group::Agent) {
         measure(one.name(), &[one]);
     }
     measure("all groups", &Group::ALL);

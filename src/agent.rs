@@ -11,7 +11,7 @@ use tokio::{
 use tracing::instrument::WithSubscriber as _;
 
 use crate::{
-    clock::SystemClock,
+    clock::{Steps, SystemClock},
     collect::{Collector, Summary},
     config::Config,
     control::server::{Server, View},
@@ -27,12 +27,15 @@ use crate::{
     transport::http::{ApiKey, BuildError, HttpTransport},
 };
 
+mod own;
 mod reload;
 mod signals;
 mod supervision;
 mod supervisor;
 mod tasks;
 
+use own::Own;
+pub use own::figures;
 use reload::Source;
 pub use signals::Asked;
 use signals::Signals;
@@ -132,6 +135,7 @@ struct Agent {
     source: Source,
     log: telemetry::Threshold,
     producer: Producer,
+    own: Own,
     tasks: Tasks,
     sight: Sight,
     supervisor: Option<Supervisor>,
@@ -153,9 +157,14 @@ impl Agent {
         let control = Server::bind(&config.socket, view(&sight, nudge))
             .map_err(|source| AgentError::Control { path: config.socket.clone(), source })?;
         announce(&config, &sight.stats.borrow());
+        let own = Own {
+            stats: sight.stats.clone(),
+            forwarder: sight.forwarder.clone(),
+            steps: Steps::default(),
+        };
         let tasks = Tasks {
             forward: forward(forwarder),
-            collect: collect(&config, producer.clone()),
+            collect: collect(&config, producer.clone(), &own),
             receive,
             // It serves until the very end: it goes with the agent.
             control: Task::spawn("control", |_| control.serve()),
@@ -163,8 +172,18 @@ impl Agent {
         let source = Source { file: config.file.clone(), env_file };
         let started = config.clone();
         let supervision = None;
-        let mut agent =
-            Self { config, started, source, log, producer, tasks, sight, supervisor, supervision };
+        let mut agent = Self {
+            config,
+            started,
+            source,
+            log,
+            producer,
+            own,
+            tasks,
+            sight,
+            supervisor,
+            supervision,
+        };
         agent.supervise();
         Ok((agent, owner))
     }
@@ -231,11 +250,13 @@ fn forward(forwarder: Forwarder<HttpTransport>) -> Task<Forwarder<HttpTransport>
 }
 
 /// The collecting loop, whose own plan is watched.
-fn collect(config: &Config, producer: Producer) -> Collecting {
+fn collect(config: &Config, producer: Producer, own: &Own) -> Collecting {
     let groups = config.collect.groups.iter().map(|(group, _)| *group);
-    let samplers = sampler::build(&config.sampler, groups);
+    let mut samplers = sampler::build(&config.sampler, groups);
+    samplers.push(sampler::own(std::process::id(), own.tell()));
     let origin = Arc::new(host::origin(&config.hostname, config.tags.clone()));
-    let collector = Collector::new(&config.collect, samplers, origin, SystemClock);
+    let collector =
+        Collector::new(&config.collect, samplers, origin, (SystemClock, own.steps.clone()));
     let planned = collector.planned();
     // Whatever the disk does, it takes them at once, and tells of what it can't keep.
     let task = Task::spawn("collect", |stopped| async move {

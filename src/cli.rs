@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -11,10 +11,13 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    agent::AgentError,
+    agent::{self, AgentError},
+    clock::{Clock as _, SystemClock},
     config::{self, Config},
+    control::client::Client,
     host,
     queue::{LockError, OpenError},
+    sample::Agent,
     telemetry::{self, Format, Level},
     transport::http::{self, HttpTransport},
 };
@@ -225,7 +228,17 @@ fn sample_now(args: &SampleArgs) -> anyhow::Result<()> {
 
 fn sample_options(config: Config) -> sample::Options {
     let origin = Arc::new(host::origin(&config.hostname, config.tags));
-    sample::Options { groups: config.collect, samplers: config.sampler, origin }
+    let own = running(&config.socket);
+    sample::Options { groups: config.collect, samplers: config.sampler, origin, own }
+}
+
+/// The process of the agent that runs, if one does, and what it tells of itself.
+fn running(socket: &Path) -> Option<(u32, Agent)> {
+    let asked = async { Client::connect(socket).await?.stats().await };
+    let report = runtime().ok()?.block_on(asked).ok()?;
+    let pid = report.pid?;
+    let (stats, doing) = report.into();
+    Some((pid, agent::figures(&stats, &doing, &SystemClock.moment())))
 }
 
 fn check_now(args: &CheckArgs) -> anyhow::Result<()> {

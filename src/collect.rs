@@ -16,7 +16,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Steps},
     sample::{Group, Origin, Sample},
     sampler::Sampler,
 };
@@ -70,17 +70,19 @@ pub struct Collector {
 struct Stamp {
     origin: Arc<Origin>,
     clock: Box<dyn Clock>,
+    steps: Steps,
     intervals: BTreeMap<Group, Duration>,
 }
 
 impl Collector {
-    /// Collects with `samplers`, those of them that `options` names.
+    /// Collects with `samplers`, those of them that `options` names. That the wall clock is set is
+    /// noticed by its `steps`.
     #[must_use]
     pub fn new(
         options: &Options,
         samplers: Vec<Box<dyn Sampler>>,
         origin: Arc<Origin>,
-        clock: impl Clock,
+        (clock, steps): (impl Clock, Steps),
     ) -> Self {
         let intervals: BTreeMap<_, _> = options.groups.iter().copied().collect();
         let mut idle = BTreeMap::new();
@@ -92,7 +94,7 @@ impl Collector {
         Self {
             schedule: Schedule::new(&options.groups),
             health: intervals.keys().map(|&group| (group, Health::new(group))).collect(),
-            stamp: Arc::new(Stamp { origin, clock: Box::new(clock), intervals }),
+            stamp: Arc::new(Stamp { origin, clock: Box::new(clock), steps, intervals }),
             idle,
             jobs: JoinSet::new(),
             fresh: Vec::new(),

@@ -53,6 +53,9 @@ pub struct Report {
     pub ledger: queue::Ledger,
     /// When something was dropped last.
     pub last_dropped: Option<jiff::Timestamp>,
+    /// What was lost and the server doesn't know of yet.
+    #[serde(default)]
+    pub unreported: queue::Unreported,
     /// How the queue's disk does.
     pub storage: queue::Storage,
     /// What the forwarder is doing.
@@ -71,9 +74,18 @@ impl Report {
             queue: stats.queue.clone(),
             ledger: stats.ledger,
             last_dropped: stats.last_dropped,
+            unreported: stats.unreported,
             storage: stats.storage.clone(),
             forwarder,
         }
+    }
+}
+
+impl From<Report> for (queue::Stats, forward::Status) {
+    fn from(report: Report) -> Self {
+        let Report { agent_id, queue, ledger, last_dropped, unreported, storage, .. } = report;
+        let stats = queue::Stats { agent_id, queue, ledger, last_dropped, unreported, storage };
+        (stats, report.forwarder)
     }
 }
 

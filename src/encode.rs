@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::GzBuilder;
 use uuid::Uuid;
 
-use crate::queue::Entry;
+use crate::queue::{Attached, Entry};
 
 pub mod json;
 
@@ -84,7 +84,9 @@ impl Compression {
 pub trait Encoder: Send {
     /// Encodes the longest prefix of `entries` that fits `limits` and has one agent id; at least
     /// one entry, however large. Without entries the request holds no samples: don't send it.
-    fn encode(&self, entries: &[Entry], limits: Limits) -> Request;
+    ///
+    /// The same entries with the same `attached` always give the same bytes.
+    fn encode(&self, entries: &[Entry], limits: Limits, attached: &Attached) -> Request;
 }
 
 /// Seals a body: names it by its content before compression, then compresses it.

@@ -13,6 +13,7 @@ use self::{
     board::Board,
     limit::Limit,
     pace::{PROBE, Pace},
+    report::Reporting,
     signals::Signals,
 };
 use crate::{
@@ -30,6 +31,7 @@ pub mod flush;
 mod journal;
 mod limit;
 mod pace;
+mod report;
 mod settle;
 mod signals;
 mod trial;
@@ -118,6 +120,7 @@ pub struct Forwarder<T> {
     interrupted: Option<InFlight>,
     /// What is being sent and isn't judged yet.
     unjudged: Option<InFlight>,
+    reporting: Reporting,
     /// A sample that the server took.
     last_accepted: Option<Entry>,
     /// The first attempt waits for a moment: others may have been started with us.
@@ -141,6 +144,7 @@ impl<T: Transport> Forwarder<T> {
             pace: Pace::new(options.replay_rate, options.retry.initial()),
             interrupted: consumer.interrupted(),
             unjudged: None,
+            reporting: Reporting::default(),
             last_accepted: None,
             spreads: true,
             options,
@@ -187,6 +191,7 @@ impl<T: Transport> Forwarder<T> {
             backoff: Backoff::new(&options.retry),
             limit: Limit::new(options.limits),
             pace: Pace::new(options.replay_rate, options.retry.initial()),
+            reporting: Reporting::default(),
             spreads: false,
             options,
             encoder,
@@ -247,6 +252,7 @@ impl<T: Transport> Forwarder<T> {
                 self.halve(&batch);
                 Flow::Continue
             }
+            Verdict::Rejected(refused) if self.withhold(&batch, &refused) => Flow::Continue,
             Verdict::Rejected(refused) => self.bisect(batch, refused, signals).await,
             Verdict::Gone => Flow::Continue,
             Verdict::Stop => Flow::Stop,
@@ -255,7 +261,7 @@ impl<T: Transport> Forwarder<T> {
 
     /// What the server says of a batch in the end. Until then it is what a new start goes on with.
     async fn judged(&mut self, batch: &Batch, signals: &mut Signals) -> Verdict {
-        self.unjudged = Some(batch.bounds);
+        self.unjudged = Some(batch.bounds.clone());
         let verdict = self.verdict(batch, signals).await;
         if !matches!(verdict, Verdict::Stop) {
             self.unjudged = None;
@@ -265,7 +271,7 @@ impl<T: Transport> Forwarder<T> {
 
     /// Sends the same bytes under the same key until the server has judged them.
     async fn verdict(&mut self, batch: &Batch, signals: &mut Signals) -> Verdict {
-        if let Err(QueueError::Closed) = self.consumer.sending(batch.bounds).await {
+        if let Err(QueueError::Closed) = self.consumer.sending(batch.bounds.clone()).await {
             return Verdict::Stop;
         }
         let mut lateness = Lateness::default();

@@ -1,7 +1,7 @@
 //! What identifies this machine and this boot of it. Read once at start; none of it needs a
 //! privilege, and what the platform doesn't tell is absent.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use uuid::Uuid;
 
@@ -45,10 +45,14 @@ pub fn machine_id() -> Option<String> {
 
 /// Which boot of the machine this is: the kernel's own id on Linux and macOS, made from the kernel's
 /// own time of boot on Windows; without that made from the clock and the time since boot; all zero
-/// when neither is known.
+/// when neither is known. The same as long as the process runs: what is made from a clock moves when
+/// that is set.
 #[must_use]
 pub fn boot_id() -> [u8; 16] {
-    platform::boot_id().or_else(boot_id_from_time).unwrap_or_default().into_bytes()
+    static KNOWN: OnceLock<[u8; 16]> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        platform::boot_id().or_else(boot_id_from_time).unwrap_or_default().into_bytes()
+    })
 }
 
 /// Time since boot, sleep included; never steps. To the microsecond, as wall clocks of samples are.

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use crate::{clock::Clock, sample::Sample};
+use crate::{
+    clock::{Clock, Stamp},
+    sample::Sample,
+};
 
 mod ballast;
 mod calm;
@@ -25,8 +28,10 @@ mod generation;
 mod in_flight;
 mod inspector;
 mod leaf;
+mod ledger;
 mod live;
 mod lock;
+mod losses;
 mod meta;
 mod nudge;
 mod owner;
@@ -46,9 +51,11 @@ mod work;
 
 pub use capacity::DISK_PERCENT;
 pub use generation::{StorageError, is_guarded, note_panic};
-pub use in_flight::InFlight;
+pub use in_flight::{Attached, InFlight, MOST_LOSSES};
 pub use inspector::{Amount, DeadLetter, Inspector, Page, Selection, Which, verify_closed};
+pub use ledger::{Dropped, Ledger};
 pub use lock::LockError;
+pub use losses::{Loss, Lost, Reason};
 pub use owner::Owner;
 pub use producer::Producer;
 pub use verify::{Database, Part, Verdict};
@@ -125,8 +132,20 @@ pub struct Stats {
     pub ledger: Ledger,
     /// When something was dropped last.
     pub last_dropped: Option<Timestamp>,
+    /// What was lost and the server doesn't know of yet.
+    #[serde(default)]
+    pub unreported: Unreported,
     /// How the disk does.
     pub storage: Storage,
+}
+
+/// Losses that the server wasn't told of, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Unreported {
+    /// Ranges of sequence numbers.
+    pub ranges: u64,
+    /// Samples.
+    pub samples: u64,
 }
 
 /// How the queue's disk does.
@@ -157,63 +176,15 @@ pub struct Depth {
     pub last_seq: Option<u64>,
     /// Wall clock of the oldest entry.
     pub oldest: Option<Timestamp>,
+    /// The clocks of the oldest entry.
+    #[serde(skip)]
+    pub front: Option<Stamp>,
     /// Wall clock of the newest entry.
     pub newest: Option<Timestamp>,
     /// How long an outage the whole cap holds at the recent rate, in seconds.
     pub capacity_seconds: u64,
     /// Entries set aside because the server refused them alone.
     pub dead_letters: u64,
-}
-
-/// Counts over the queue's whole life: `enqueued = acknowledged + dead_lettered + Σ dropped +
-/// queued`, always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Ledger {
-    /// Samples that were given a sequence number.
-    pub enqueued: u64,
-    /// Removed after the server's answer.
-    pub acknowledged: u64,
-    /// Set aside after the server refused them alone.
-    pub dead_lettered: u64,
-    /// Lost, by reason.
-    pub dropped: Dropped,
-}
-
-/// Samples lost, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Dropped {
-    /// The cap, the free-space floor, or the bound on what waits in memory.
-    pub overflow: u64,
-    /// Older than `max_age`.
-    pub expired: u64,
-    /// Damaged on disk.
-    pub corrupt: u64,
-    /// Thrown away by the operator.
-    pub purged: u64,
-}
-
-impl Dropped {
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.overflow + self.expired + self.corrupt + self.purged
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.overflow += other.overflow;
-        self.expired += other.expired;
-        self.corrupt += other.corrupt;
-        self.purged += other.purged;
-    }
-}
-
-impl Ledger {
-    fn add(&mut self, other: &Self) {
-        self.enqueued += other.enqueued;
-        self.acknowledged += other.acknowledged;
-        self.dead_lettered += other.dead_lettered;
-        self.dropped.add(&other.dropped);
-    }
 }
 
 /// Why the queue couldn't be opened.
@@ -316,7 +287,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Writes down which entries the next request carries, for [`Self::interrupted`] of the next
+    /// Writes down what the next request carries, for [`Self::interrupted`] of the next
     /// process. It survives a killed process, a power cut perhaps; a disk that refuses is no error.
     pub async fn sending(&mut self, bounds: InFlight) -> Result<(), QueueError> {
         self.commands.ask(|reply| owner::Command::Sending { bounds, reply }).await
@@ -348,8 +319,25 @@ impl Consumer {
     /// as acknowledged. When it returns, a killed process doesn't bring them back; a power cut may,
     /// and then they are delivered again. Cancel-safe: a dropped call settles all or nothing.
     pub async fn acknowledge(&mut self, entries: &[Entry]) -> Result<u64, QueueError> {
+        self.acknowledge_with(entries, &[]).await
+    }
+
+    /// The same for a request that told the server of `losses`: they are forgotten behind the
+    /// entries, so that a crash in between has them told again.
+    pub async fn acknowledge_with(
+        &mut self,
+        entries: &[Entry],
+        losses: &[Loss],
+    ) -> Result<u64, QueueError> {
         let seqs = entries.iter().map(|entry| entry.seq).collect();
-        self.commands.ask(|reply| owner::Command::Acknowledge { seqs, reply }).await
+        let told = losses.iter().map(|loss| loss.number).max().unwrap_or(0);
+        self.commands.ask(|reply| owner::Command::Acknowledge { seqs, told, reply }).await
+    }
+
+    /// What was lost and the server doesn't know of, as far as is known: the first `max` of it, in
+    /// the order in which it was noted. Removes nothing; cancel-safe.
+    pub async fn losses(&mut self, max: usize) -> Result<Vec<Loss>, QueueError> {
+        self.commands.ask(|reply| owner::Command::Losses { max, reply }).await
     }
 
     /// Sets aside exactly those of `entries` that were peeked last and weren't dropped since: they

@@ -57,15 +57,17 @@ pub struct Totals {
     pub agents: u64,
     /// Sequence numbers that are missing between the first and the last of each agent id.
     pub gaps: u64,
+    /// Those of them that no agent has told to be lost.
+    pub unexplained: u64,
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, accepted, duplicates, rejected, agents, gaps } = self;
+        let Self { requests, accepted, duplicates, rejected, agents, gaps, unexplained } = self;
         write!(
             f,
             "requests={requests} accepted={accepted} duplicates={duplicates} \
-             rejected={rejected} agents={agents} gaps={gaps}"
+             rejected={rejected} agents={agents} gaps={gaps} unexplained={unexplained}"
         )
     }
 }

@@ -17,10 +17,10 @@ use pack::{Codec, Layout, Malformed, Reader, Writer};
 
 pub use line::Line;
 pub use metrics::{
-    Connections, Conntrack, Cpu, CpuTimes, Device, DeviceKind, Disk, Faults, Filesystem, HugePages,
-    Inodes, Interface, InterfaceKind, LoadAverage, LogicalCpu, Memory, Mode, Network, Paging,
-    Pressure, Processes, Slab, Swap, TcpStates, TcpTraffic, Traffic, UdpTraffic, Unavailable,
-    share,
+    Agent, Backlog, Connections, Conntrack, Cpu, CpuTimes, Delivering, Device, DeviceKind, Disk,
+    Fates, Faults, Filesystem, HugePages, Inodes, Interface, InterfaceKind, LoadAverage,
+    LogicalCpu, Losses, Memory, Mode, Network, Paging, Pressure, Process, Processes, Slab, Swap,
+    TcpStates, TcpTraffic, Traffic, UdpTraffic, Unavailable, WallClock, share,
 };
 pub use ticks::{CpuTime, IoTime, Ticks};
 
@@ -36,11 +36,13 @@ pub enum Group {
     Disk,
     /// Interfaces and sockets.
     Network,
+    /// The agent itself.
+    Agent,
 }
 
 impl Group {
     /// All groups, in the order in which they are sampled.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network];
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network, Self::Agent];
 
     /// The name on the wire (`kind`) and in the configuration.
     #[must_use]
@@ -50,6 +52,7 @@ impl Group {
             Self::Memory => "memory",
             Self::Disk => "disk",
             Self::Network => "network",
+            Self::Agent => "agent",
         }
     }
 }
@@ -98,6 +101,8 @@ pub enum Metrics {
     Disk(Disk),
     /// See [`Group::Network`].
     Network(Network),
+    /// See [`Group::Agent`].
+    Agent(Agent),
 }
 
 impl Sample {
@@ -161,6 +166,7 @@ impl Layout for Metrics {
             Self::Memory(memory) => memory.layout(codec),
             Self::Disk(disk) => disk.layout(codec),
             Self::Network(network) => network.layout(codec),
+            Self::Agent(agent) => agent.layout(codec),
         }
     }
 }
@@ -173,6 +179,7 @@ impl Metrics {
             Self::Memory(_) => 1,
             Self::Disk(_) => 2,
             Self::Network(_) => 3,
+            Self::Agent(_) => 4,
         }
     }
 
@@ -183,6 +190,7 @@ impl Metrics {
             1 => Ok(Self::Memory(Memory::default())),
             2 => Ok(Self::Disk(Disk::default())),
             3 => Ok(Self::Network(Network::default())),
+            4 => Ok(Self::Agent(Agent::default())),
             _ => Err(Malformed),
         }
     }
@@ -195,6 +203,7 @@ impl Metrics {
             Self::Memory(_) => Group::Memory,
             Self::Disk(_) => Group::Disk,
             Self::Network(_) => Group::Network,
+            Self::Agent(_) => Group::Agent,
         }
     }
 
@@ -216,6 +225,7 @@ impl Serialize for Figures<'_> {
             Metrics::Memory(figures) => figures.serialize(to),
             Metrics::Disk(figures) => figures.serialize(to),
             Metrics::Network(figures) => figures.serialize(to),
+            Metrics::Agent(figures) => figures.serialize(to),
         }
     }
 }

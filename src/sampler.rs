@@ -14,6 +14,7 @@ mod disk;
 mod filter;
 mod memory;
 mod network;
+mod own;
 mod partial;
 mod platform;
 mod rate;
@@ -25,6 +26,7 @@ pub use platform::fuzzing;
 pub use platform::parse_foreign;
 
 use filter::Globs;
+pub use own::{Tell, own};
 pub use root::HostRoot;
 
 /// What the samplers leave out or add.
@@ -94,18 +96,20 @@ impl SampleError {
     }
 }
 
-/// The samplers of `groups`, in their order. Reads nothing yet, so it can't fail.
+/// The samplers of `groups`, in their order, but for the agent's own, which is [`own`]'s. Reads nothing
+/// yet, so it can't fail.
 pub fn build(options: &Options, groups: impl IntoIterator<Item = Group>) -> Vec<Box<dyn Sampler>> {
-    groups.into_iter().map(|group| sampler(group, options)).collect()
+    groups.into_iter().filter_map(|group| sampler(group, options)).collect()
 }
 
-fn sampler(group: Group, options: &Options) -> Box<dyn Sampler> {
+fn sampler(group: Group, options: &Options) -> Option<Box<dyn Sampler>> {
     let root = &options.host_root;
     let globs = |include: &[Pattern], exclude: &[Pattern]| Globs {
         include: include.to_vec(),
         exclude: exclude.to_vec(),
     };
-    match group {
+    Some(match group {
+        Group::Agent => return None,
         Group::Cpu => Box::new(cpu::CpuSampler::new(root, options.per_cpu)),
         Group::Memory => Box::new(memory::MemorySampler::new(root)),
         Group::Disk => {
@@ -120,5 +124,5 @@ fn sampler(group: Group, options: &Options) -> Box<dyn Sampler> {
             let filter = globs(&options.include_interfaces, &options.exclude_interfaces);
             Box::new(network::NetworkSampler::new(root, filter, options.connections))
         }
-    }
+    })
 }

@@ -74,7 +74,7 @@ impl Agent {
         self.log.set(config.telemetry.level);
         if collects_otherwise(&self.config, &config) {
             self.tasks.collect.task.stopped().await?;
-            self.tasks.collect = super::collect(&config, self.producer.clone());
+            self.tasks.collect = super::collect(&config, self.producer.clone(), &self.own);
         }
         // A request in flight may end first, so that its answer isn't lost.
         let forwarder = self.tasks.forward.stopped().await?;

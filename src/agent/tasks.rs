@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::SystemClock,
+        clock::{Steps, SystemClock},
         collect::Collector,
         config::{Environment, parse},
         encode::json::Json,
@@ -167,7 +167,8 @@ mod tests {
         let encoder = Box::new(Json::new(config.forward.compression));
         let (forwarder, _) = Forwarder::new(config.forward, consumer, encoder, transport);
         let nothing = collect::Options { groups: Vec::new() };
-        let collector = Collector::new(&nothing, Vec::new(), Arc::default(), SystemClock);
+        let collector =
+            Collector::new(&nothing, Vec::new(), Arc::default(), (SystemClock, Steps::default()));
         let planned = collector.planned();
         // Held back: it would end with the queue, too.
         let forward = Task::spawn("forward", |mut stopped| async move {

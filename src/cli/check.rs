@@ -20,7 +20,10 @@ pub fn check(
     connect: Option<Connect<'_>>,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let (samples, _) = sample::take(&super::sample_options(config.clone()));
+    let options = super::sample_options(config.clone());
+    let (mut samples, _) = sample::take(&options);
+    // Where no agent runs, one that has just begun.
+    samples.push(sample::of_new_agent(&options));
     let sample_bytes = |group| {
         let of_group = samples.iter().find(|sample| sample.metrics.group() == group);
         of_group.map_or(0, queue::record::size)

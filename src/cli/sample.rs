@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    clock::{Clock, SystemClock},
-    collect, host,
-    sample::{Line, Origin, Sample},
+    clock::{Clock, Moment, SystemClock},
+    collect,
+    sample::{Agent, Group, Line, Metrics, Origin, Sample},
     sampler::{self, SampleError, Sampler},
 };
 
@@ -29,6 +29,8 @@ pub struct Options {
     pub samplers: sampler::Options,
     /// Host and labels.
     pub origin: Arc<Origin>,
+    /// The process of the agent that runs, and what it tells of itself.
+    pub own: Option<(u32, Agent)>,
 }
 
 /// How the samples are printed.
@@ -43,8 +45,8 @@ pub enum Format {
 /// Takes two readings of each group and prints the second one. Takes about 250 ms.
 ///
 /// The JSON object is `{"schema": 1, "samples": [{"timestamp", "boot_id", "uptime", "host", "tags", "interval", "kind",
-/// "metrics"}, …]}`, the samples as they would be sent, in the order cpu, memory, disk, network.
-/// A group that can't be read is left out and, after the others have been printed, an error.
+/// "metrics"}, …]}`, the samples as they would be sent, in the order cpu, memory, disk, network, agent.
+/// Where no agent runs there is none of the last. A group that can't be read is left out and, after the others have been printed, an error.
 pub fn run(options: &Options, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
     let (taken, failures) = take(options);
     match format {
@@ -57,7 +59,9 @@ pub fn run(options: &Options, format: Format, out: &mut impl Write) -> anyhow::R
 /// Takes two readings of each group, in the order of the groups: the second ones, and what failed.
 pub(super) fn take(options: &Options) -> (Vec<Sample>, Vec<anyhow::Error>) {
     let groups = options.groups.groups.iter().map(|&(group, _)| group);
-    let mut samplers = sampler::build(&options.samplers, groups);
+    let mut samplers = sampler::build(&options.samplers, groups.clone());
+    let own = options.own.clone().filter(|_| groups.clone().any(|group| group == Group::Agent));
+    samplers.extend(own.map(|(pid, agent)| sampler::own(pid, Box::new(move || agent.clone()))));
     samplers.sort_by_key(|sampler| sampler.group());
     for sampler in &mut samplers {
         // An error shows again at the reading that counts.
@@ -87,16 +91,24 @@ fn read(samplers: &mut [Box<dyn Sampler>], options: &Options) -> (Vec<Sample>, V
 }
 
 fn sample(sampler: &mut dyn Sampler, options: &Options) -> Result<Sample, SampleError> {
-    let now = SystemClock.now();
-    let group = sampler.group();
-    let interval = options.groups.groups.iter().find(|enabled| enabled.0 == group);
-    Ok(Sample {
-        timestamp: Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now),
-        since_boot: host::since_boot(),
+    let now = SystemClock.moment();
+    Ok(stamped(sampler.sample()?, &now, options))
+}
+
+/// What an agent tells of itself that has just begun.
+pub(super) fn of_new_agent(options: &Options) -> Sample {
+    stamped(Metrics::Agent(Agent::default()), &SystemClock.moment(), options)
+}
+
+fn stamped(metrics: Metrics, now: &Moment, options: &Options) -> Sample {
+    let interval = options.groups.groups.iter().find(|enabled| enabled.0 == metrics.group());
+    Sample {
+        timestamp: Timestamp::from_microsecond(now.wall.as_microsecond()).unwrap_or(now.wall),
+        since_boot: now.since_boot,
         origin: Arc::clone(&options.origin),
         interval: interval.map(|enabled| enabled.1).unwrap_or_default(),
-        metrics: sampler.sample()?,
-    })
+        metrics,
+    }
 }
 
 /// The object of `--json`.

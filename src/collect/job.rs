@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::Stamp;
 use crate::{
-    host,
+    clock::Moment,
     sample::Sample,
     sampler::{SampleError, Sampler},
 };
@@ -72,8 +72,7 @@ impl Job {
 }
 
 fn read(sampler: &mut dyn Sampler, stamp: &Stamp) -> Result<Sample, JobError> {
-    let now = stamp.clock.now();
-    let since_boot = host::since_boot();
+    let Moment { wall: now, since_boot, .. } = stamp.steps.read(&*stamp.clock);
     // The sampler keeps only its previous reading, which is replaced as a whole.
     let metrics = catch_unwind(AssertUnwindSafe(|| sampler.sample()));
     let metrics = metrics.map_err(|_| JobError::Panicked)??;

@@ -10,8 +10,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    clock::SystemClock,
-    sample::{Cpu, Disk, Memory, Metrics, Network},
+    clock::{Steps, SystemClock},
+    sample::{Agent, Cpu, Disk, Memory, Metrics, Network},
     sampler::SampleError,
 };
 
@@ -65,6 +65,7 @@ impl Sampler for Fake {
                 Group::Memory => Metrics::Memory(Memory::default()),
                 Group::Disk => Metrics::Disk(Disk::default()),
                 Group::Network => Metrics::Network(Network::default()),
+                Group::Agent => Metrics::Agent(Agent::default()),
             }),
             Some(Step::Fail) => Err(SampleError::Malformed { what: "a test".into() }),
             Some(Step::Panic) => panic!("as the test told"),
@@ -91,7 +92,8 @@ struct Running {
 /// Collects into a channel that holds more commits than any test makes.
 fn start(groups: &[(Group, Duration)], samplers: Vec<Box<dyn Sampler>>) -> Running {
     let options = Options { groups: groups.to_vec() };
-    let collector = Collector::new(&options, samplers, Arc::default(), SystemClock);
+    let collector =
+        Collector::new(&options, samplers, Arc::default(), (SystemClock, Steps::default()));
     let (sender, commits) = mpsc::channel(100);
     let (stop, stopped) = watch::channel(false);
     let sink = move |samples| sender.try_send(samples).unwrap();

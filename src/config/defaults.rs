@@ -10,6 +10,8 @@ pub(super) const API_KEY_HEADER: &str = "X-API-Key";
 pub(super) const GROUP_ENABLED: bool = true;
 /// Disks fill slowly; every other group inherits [`INTERVAL`] or what replaces it.
 pub(super) const DISK_INTERVAL: Duration = Duration::from_secs(30);
+/// Of itself it tells once a minute.
+pub(super) const AGENT_INTERVAL: Duration = Duration::from_mins(1);
 pub(super) const PER_CPU: bool = true;
 pub(super) const CONNECTIONS: bool = true;
 pub(super) const EXCLUDE_MOUNTS: [&str; 0] = [];

@@ -20,7 +20,11 @@ pub(super) fn collect(reader: &mut Reader<'_>) -> collect::Options {
     let inherited = reader.duration("collector.interval", defaults::INTERVAL, allowed.clone());
     let mut groups = Vec::new();
     for group in Group::ALL {
-        let default = if group == Group::Disk { defaults::DISK_INTERVAL } else { inherited };
+        let default = match group {
+            Group::Disk => defaults::DISK_INTERVAL,
+            Group::Agent => defaults::AGENT_INTERVAL,
+            Group::Cpu | Group::Memory | Group::Network => inherited,
+        };
         let key = |name: &str| format!("metrics.{group}.{name}");
         let enabled = reader.flag(&key("enabled"), defaults::GROUP_ENABLED);
         let interval = reader.duration(&key("interval"), default, allowed.clone());

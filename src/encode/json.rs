@@ -1,10 +1,16 @@
 //! The native protocol: schema 1 of `POST /api/v1/metrics`. Serialises each sample once, straight
-//! into the body; it never changes a figure.
+//! into the body; it never changes a figure. A time that the wall clock told wrongly is put right, with
+//! what was recorded beside it.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Compression, Encoder, Limits, Request, seal};
-use crate::{queue::Entry, sample::Line};
+use crate::{
+    clock::Moment,
+    queue::{Attached, Entry, Loss, Lost, Reason},
+    sample::Line,
+};
 
 /// The path of the protocol, for a URL that has none.
 pub const DEFAULT_PATH: &str = "/api/v1/metrics";
@@ -33,16 +39,16 @@ impl Json {
 }
 
 impl Encoder for Json {
-    fn encode(&self, entries: &[Entry], limits: Limits) -> Request {
+    fn encode(&self, entries: &[Entry], limits: Limits, attached: &Attached) -> Request {
         let agent_id = entries.first().map_or(Uuid::nil(), |entry| entry.agent_id);
-        let mut body = open(agent_id);
+        let mut body = open(agent_id, &attached.losses);
         let mut samples = 0;
         for entry in entries.iter().take(limits.max_samples.max(1)) {
             if entry.agent_id != agent_id {
                 break;
             }
             let fits = body.len();
-            append(&mut body, entry, samples > 0);
+            append(&mut body, (entry, &attached.clocks), samples > 0);
             if samples > 0 && body.len() + CLOSE.len() > limits.max_bytes {
                 body.truncate(fits);
                 break;
@@ -55,24 +61,52 @@ impl Encoder for Json {
 }
 
 /// The body up to the first sample.
-fn open(agent_id: Uuid) -> Vec<u8> {
+fn open(agent_id: Uuid, losses: &[Loss]) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let mut body = Vec::with_capacity(ROOM);
     body.extend_from_slice(
-        format!(
-            r#"{{"schema":{SCHEMA},"agent":{{"id":"{agent_id}","version":"{version}"}},"samples":["#
-        )
-        .as_bytes(),
+        format!(r#"{{"schema":{SCHEMA},"agent":{{"id":"{agent_id}","version":"{version}"}},"#)
+            .as_bytes(),
     );
+    if !losses.is_empty() {
+        let start = body.len();
+        let losses: Vec<_> = losses.iter().map(|loss| LossLine::new(loss, agent_id)).collect();
+        body.extend_from_slice(br#""losses":"#);
+        match serde_json::to_writer(&mut body, &losses) {
+            Ok(()) => body.push(b','),
+            Err(_) => body.truncate(start),
+        }
+    }
+    body.extend_from_slice(br#""samples":["#);
     body
 }
 
-fn append(body: &mut Vec<u8>, entry: &Entry, separated: bool) {
+/// One element of `losses`.
+#[derive(Serialize)]
+struct LossLine {
+    reason: Reason,
+    first_seq: u64,
+    last_seq: u64,
+    count: u64,
+    /// Where it isn't the agent's of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<Uuid>,
+}
+
+impl LossLine {
+    fn new(loss: &Loss, agent_id: Uuid) -> Self {
+        let Lost { agent_id: of, reason, first_seq, last_seq, count } = loss.lost;
+        Self { reason, first_seq, last_seq, count, agent_id: Some(of).filter(|of| *of != agent_id) }
+    }
+}
+
+fn append(body: &mut Vec<u8>, (entry, clocks): (&Entry, &Moment), separated: bool) {
     if separated {
         body.push(b',');
     }
     let start = body.len();
-    let line = Line::new(&entry.sample).numbered(entry.seq);
+    let right = clocks.put_right(&Moment::of(&entry.sample));
+    let line = Line::new(&entry.sample).numbered(entry.seq).put_right(right);
     if serde_json::to_writer(&mut *body, &line).is_err() {
         // Only figures that JSON can't say fail here, and such a sample must not bar the queue.
         body.truncate(start);
@@ -119,7 +153,7 @@ mod tests {
     }
 
     fn plain(entries: &[Entry], limits: Limits) -> Request {
-        Json::new(Compression::None).encode(entries, limits)
+        Json::new(Compression::None).encode(entries, limits, &Attached::default())
     }
 
     #[test]
@@ -153,12 +187,40 @@ mod tests {
     }
 
     #[test]
+    fn losses_stand_before_the_samples_and_name_another_agent_only() {
+        let lost = |agent_id, first_seq, reason| Lost {
+            agent_id,
+            reason,
+            first_seq,
+            last_seq: first_seq + 9,
+            count: 7,
+        };
+        let other = Uuid::from_u128(3);
+        let losses = [lost(AGENT, 1, Reason::Overflow), lost(other, 20, Reason::DeadLettered)];
+        let losses = losses.map(|lost| Loss::for_test(1, lost)).to_vec();
+        let attached = Attached { losses, ..Attached::default() };
+        let encoder = Json::new(Compression::None);
+        let request = encoder.encode(&entries(1), limits(500, 1_000_000), &attached);
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let expected = serde_json::json!([
+            {"reason": "overflow", "first_seq": 1, "last_seq": 10, "count": 7},
+            {"reason": "dead_lettered", "first_seq": 20, "last_seq": 29, "count": 7,
+             "agent_id": other.to_string()},
+        ]);
+        assert_eq!((&body["losses"], body["samples"].as_array().unwrap().len()), (&expected, 1));
+    }
+
+    #[test]
     fn key_names_agent_range_and_crc_of_the_uncompressed_body() {
         let plain = plain(&entries(3), limits(500, 1_000_000));
         let crc = crc32fast::hash(&plain.body);
         assert_eq!(plain.idempotency_key, format!("\"{AGENT}:41-43:{crc:08x}\""));
         for compression in [Compression::Gzip, Compression::Zstd] {
-            let packed = Json::new(compression).encode(&entries(3), limits(500, 1_000_000));
+            let packed = Json::new(compression).encode(
+                &entries(3),
+                limits(500, 1_000_000),
+                &Attached::default(),
+            );
             assert_eq!(packed.idempotency_key, plain.idempotency_key);
         }
     }
@@ -169,7 +231,7 @@ mod tests {
         let plain = plain(&entries, limits(500, 1_000_000));
         for (compression, name) in [(Compression::Gzip, "gzip"), (Compression::Zstd, "zstd")] {
             let encoder = Json::new(compression);
-            let packed = encoder.encode(&entries, limits(500, 1_000_000));
+            let packed = encoder.encode(&entries, limits(500, 1_000_000), &Attached::default());
             let mut unpacked = Vec::new();
             match compression {
                 Compression::Gzip => {
@@ -180,7 +242,10 @@ mod tests {
             assert_eq!(unpacked, plain.body);
             assert_eq!(packed.content_encoding, Some(name));
             assert!(packed.body.len() < plain.body.len());
-            assert_eq!(packed, encoder.encode(&entries, limits(500, 1_000_000)));
+            assert_eq!(
+                packed,
+                encoder.encode(&entries, limits(500, 1_000_000), &Attached::default())
+            );
         }
     }
 

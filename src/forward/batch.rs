@@ -3,7 +3,7 @@
 use super::{Forwarder, Signals};
 use crate::{
     encode::{Limits, Request},
-    queue::{Entry, InFlight, QueueError},
+    queue::{Attached, Entry, InFlight, QueueError},
     transport::{Late, Transport},
 };
 
@@ -53,7 +53,7 @@ enum Place {
     Behind(usize),
 }
 
-fn place(bounds: InFlight, entries: &[Entry]) -> Option<Place> {
+fn place(bounds: &InFlight, entries: &[Entry]) -> Option<Place> {
     let at = |seq| {
         let is_it = |entry: &Entry| entry.agent_id == bounds.agent_id && entry.seq == seq;
         entries.iter().position(is_it)
@@ -80,7 +80,8 @@ impl<T: Transport> Forwarder<T> {
         if entries.is_empty() || signals.is_stopping() {
             return Ok(None);
         }
-        Ok(self.cut(entries))
+        let attached = self.attached(self.limits()).await?;
+        Ok(self.cut(entries, attached))
     }
 
     fn limits(&self) -> Limits {
@@ -89,37 +90,45 @@ impl<T: Transport> Forwarder<T> {
 
     async fn peek(&mut self) -> Result<Vec<Entry>, QueueError> {
         let Limits { max_samples, max_bytes } = self.limits();
-        let interrupted = self.interrupted.map_or(0, |bounds| bounds.last_seq - bounds.first_seq);
+        let interrupted =
+            self.interrupted.as_ref().map_or(0, |bounds| bounds.last_seq - bounds.first_seq);
         let interrupted = usize::try_from(interrupted.min(MOST_SAMPLES) + 1).unwrap_or_default();
         self.consumer.peek(max_samples.max(interrupted), max_bytes as u64).await
     }
 
     /// Cuts where the request was cut that was in flight when the last process ended, so that it is
     /// the same again; else where the limits are.
-    fn cut(&mut self, mut entries: Vec<Entry>) -> Option<Batch> {
+    fn cut(&mut self, mut entries: Vec<Entry>, mut attached: Attached) -> Option<Batch> {
         let mut limits = self.limits();
-        let interrupted = self.interrupted.take();
-        match interrupted.and_then(|bounds| place(bounds, &entries)) {
-            Some(Place::Here(count)) => {
-                entries.truncate(count);
-                limits = Limits { max_samples: count, max_bytes: usize::MAX };
+        if let Some(interrupted) = self.interrupted.take() {
+            match place(&interrupted, &entries) {
+                Some(Place::Here(count)) => {
+                    entries.truncate(count);
+                    limits = Limits { max_samples: count, max_bytes: usize::MAX };
+                    attached = interrupted.attached;
+                }
+                Some(Place::Behind(count)) => {
+                    entries.truncate(count);
+                    self.interrupted = Some(interrupted);
+                }
+                None => {}
             }
-            Some(Place::Behind(count)) => {
-                entries.truncate(count);
-                self.interrupted = interrupted;
-            }
-            None => {}
         }
-        self.batch(entries, limits)
+        self.batch(entries, limits, attached)
     }
 
     /// The longest batch of the first `entries` within `limits`; `None` without entries.
-    pub(super) fn batch(&self, mut entries: Vec<Entry>, limits: Limits) -> Option<Batch> {
-        let request = self.encoder.encode(&entries, limits);
+    pub(super) fn batch(
+        &self,
+        mut entries: Vec<Entry>,
+        limits: Limits,
+        attached: Attached,
+    ) -> Option<Batch> {
+        let request = self.encoder.encode(&entries, limits, &attached);
         let is_cut = request.samples < entries.len() && request.samples < limits.max_samples;
         let is_full = is_cut || request.samples == self.limit.now().max_samples;
         entries.truncate(request.samples);
-        let bounds = InFlight::of(&entries)?;
+        let bounds = InFlight::of(&entries, attached)?;
         Some(Batch { request, entries, bounds, is_full })
     }
 }

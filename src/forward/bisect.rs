@@ -89,13 +89,13 @@ impl<T: Transport> Forwarder<T> {
         }
         let entries = trial.entries(piece);
         let limits = Limits { max_samples: entries.len(), ..self.limit.now() };
-        let Some(batch) = self.batch(entries, limits) else { return Ok(None) };
+        let Some(batch) = self.batch(entries, limits, self.bare()) else { return Ok(None) };
         let count = batch.entries.len();
         let piece = piece.of(count);
         match self.judged(&batch, signals).await {
             Verdict::Accepted => {
                 let taken = trial.accepted(piece, count);
-                if self.settle(&taken, signals).await == Flow::Stop {
+                if self.settle(&taken, &[], signals).await == Flow::Stop {
                     return Err(Stopped);
                 }
             }

@@ -44,6 +44,9 @@ pub struct Status {
     /// Attempts that ended, since the start of the process.
     #[serde(skip)]
     pub attempts: u64,
+    /// Those of them that weren't accepted.
+    #[serde(skip)]
+    pub failures: u64,
 }
 
 impl Status {
@@ -58,6 +61,7 @@ impl Status {
             next_attempt: None,
             consecutive_failures: 0,
             attempts: 0,
+            failures: 0,
         }
     }
 }
@@ -121,6 +125,7 @@ impl Board {
             status.attempts += 1;
             status.last_error = Some(reason);
             status.next_attempt = due;
+            status.failures += 1;
             status.consecutive_failures += 1;
         });
     }
@@ -130,6 +135,7 @@ impl Board {
         self.enter(State::Sending, |status| {
             status.attempts += 1;
             status.last_error = Some(reason);
+            status.failures += 1;
             status.consecutive_failures += 1;
         });
     }

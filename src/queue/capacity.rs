@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Bytes on disk for a hundred bytes of framed records when the queue is full, as
-/// `benches/daemon.rs` fills it.
+/// Bytes on disk for a hundred bytes of framed records when the queue is full and nothing in it can be
+/// put into blocks, as on hosts of hundreds of processors. Elsewhere it is less than half of that, as
+/// `benches/daemon.rs` measures: the estimate is a lower bound.
 pub const DISK_PERCENT: u64 = 220;
 /// How far back "recent" reaches.
 const WINDOW: Duration = Duration::from_mins(5);

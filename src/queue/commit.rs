@@ -9,6 +9,7 @@ use super::{
     generation::MAX_COMMIT,
     record::{self, Key, MAX_VALUE},
 };
+use crate::clock::Stamp;
 
 /// A value with its key.
 pub(super) type Value = (Key, Vec<u8>);
@@ -27,10 +28,10 @@ pub(super) struct Commit {
     pub(super) samples: u64,
     /// Their payload.
     pub(super) bytes: u64,
-    /// Samples that get a number and are dropped at once.
-    pub(super) refused: u64,
+    /// Numbers of samples that are dropped at once, in order.
+    pub(super) refused: Vec<u64>,
     /// The first record.
-    pub(super) first: Option<(u64, Timestamp)>,
+    pub(super) first: Option<(u64, Stamp)>,
     /// The last record's wall clock.
     pub(super) last: Option<Timestamp>,
 }
@@ -45,14 +46,14 @@ impl Commit {
             size: 0,
             samples: 0,
             bytes: 0,
-            refused: 0,
+            refused: Vec::new(),
             first: None,
             last: None,
         }
     }
 
     /// Adds one record.
-    pub(super) fn add(&mut self, payload: &[u8], timestamp: Timestamp) {
+    pub(super) fn add(&mut self, payload: &[u8], stamp: Stamp) {
         let seq = self.next_seq;
         self.running_total += payload.len() as u64;
         for (part, frame) in record::frames(seq, self.running_total, payload) {
@@ -65,19 +66,21 @@ impl Commit {
         self.next_seq += 1;
         self.samples += 1;
         self.bytes += payload.len() as u64;
-        self.first.get_or_insert((seq, timestamp));
-        self.last = Some(timestamp);
+        self.first.get_or_insert((seq, stamp));
+        self.last = Some(stamp.wall);
     }
 
     /// Gives a number to a sample that can't be queued.
     pub(super) fn refuse(&mut self) {
+        self.refused.push(self.next_seq);
         self.next_seq += 1;
-        self.refused += 1;
     }
 
     /// Drops all records: their numbers stay used.
     pub(super) fn refuse_all(&mut self) {
-        self.refused += std::mem::take(&mut self.samples);
+        let all = self.samples + self.refused.len() as u64;
+        self.samples = 0;
+        self.refused = (self.next_seq - all..self.next_seq).collect();
         self.running_total -= std::mem::take(&mut self.bytes);
         self.values.clear();
         (self.size, self.first, self.last) = (0, None, None);

@@ -10,14 +10,19 @@ use std::{
 };
 
 use memchr::memmem;
-use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
-    DeadLetter, Dropped, Entry, Ledger, Refusal, files,
+    DeadLetter, Entry, Ledger, Refusal, files,
     generation::StorageError,
-    reading::Reading,
+    losses::Lost,
     record::{self, DecodeError, SEAL},
 };
+
+mod note;
+
+pub(super) use note::Gone;
+use note::{Left, Note, sealed};
 
 const NAME: &str = "dead-letters";
 /// How the log is called while it is written anew.
@@ -25,57 +30,13 @@ const UNFINISHED: &str = "new-dead-letters";
 /// The share of the cap that dead letters may take.
 const SHARE: u64 = 10;
 
-/// What became of dead letters that are none any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Left {
-    /// Tried again and taken by the server.
-    pub(super) acknowledged: u64,
-    /// Lost, by reason.
-    pub(super) dropped: Dropped,
-}
-
-impl Left {
-    fn total(&self) -> u64 {
-        self.acknowledged + self.dropped.total()
-    }
-}
-
-/// Why a dead letter is none any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Gone {
-    /// The server took it after all.
-    Acknowledged,
-    /// It had to give way to newer ones.
-    Overflow,
-    /// The operator threw it away.
-    Purged,
-    /// It is in the queue still: a crash came between the two.
-    Queued,
-    /// It can't be read any more.
-    Corrupt,
-}
-
-/// A line of the log.
-#[derive(Debug, Serialize, Deserialize)]
-enum Note {
-    /// Where the log begins: what left before.
-    Base(Left),
-    /// An entry, as the queue frames it.
-    Dead { seq: u64, refusal: Refusal, frames: Vec<u8> },
-    /// It is to be sent again.
-    Retry(u64),
-    /// It is none any more.
-    Gone(u64, Gone),
-    /// So many can't be read any more.
-    Lost(u64),
-}
-
 /// Where a dead letter stands in the log.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     offset: u64,
     length: usize,
     retrying: bool,
+    agent_id: Uuid,
 }
 
 /// The open log.
@@ -86,6 +47,8 @@ pub(super) struct DeadLetters {
     end: u64,
     slots: BTreeMap<u64, Slot>,
     left: Left,
+    /// Dead letters that were lost since the last look.
+    lost: Vec<Lost>,
     max_bytes: u64,
 }
 
@@ -100,11 +63,13 @@ impl DeadLetters {
     pub(super) fn read_log(directory: &Path, max_bytes: u64) -> Result<Self, StorageError> {
         let path = directory.join(NAME);
         let (slots, left, max_bytes) = (BTreeMap::new(), Left::default(), max_bytes / SHARE);
-        let mut dead = Self { path, file: None, end: 0, slots, left, max_bytes };
+        let lost = Vec::new();
+        let mut dead = Self { path, file: None, end: 0, slots, left, lost, max_bytes };
         match fs::read(&dead.path) {
             Ok(bytes) => dead.replay(&bytes)?,
             Err(error) => absent(error)?,
         }
+        dead.lost.clear();
         Ok(dead)
     }
 
@@ -131,8 +96,9 @@ impl DeadLetters {
     fn apply(&mut self, note: &Note, offset: u64, length: usize) {
         match note {
             Note::Base(left) => self.left = *left,
-            Note::Dead { seq, .. } => {
-                self.slots.insert(*seq, Slot { offset, length, retrying: false });
+            Note::Dead { seq, frames, .. } => {
+                let agent_id = note::entry(*seq, frames).map_or(Uuid::nil(), |it| it.agent_id);
+                self.slots.insert(*seq, Slot { offset, length, retrying: false, agent_id });
             }
             Note::Retry(seq) => {
                 if let Some(slot) = self.slots.get_mut(seq) {
@@ -140,19 +106,25 @@ impl DeadLetters {
                 }
             }
             Note::Gone(seq, why) => {
-                if self.slots.remove(seq).is_none() {
-                    return;
-                }
-                match why {
-                    Gone::Acknowledged => self.left.acknowledged += 1,
-                    Gone::Overflow => self.left.dropped.overflow += 1,
-                    Gone::Purged => self.left.dropped.purged += 1,
-                    Gone::Corrupt => self.left.dropped.corrupt += 1,
-                    Gone::Queued => {}
-                }
+                let Some(Slot { agent_id, .. }) = self.slots.remove(seq) else { return };
+                let (first_seq, last_seq, count) = (*seq, *seq, 1);
+                let lost = self.left.count(*why);
+                self.lost.extend(lost.map(|reason| Lost {
+                    agent_id,
+                    reason,
+                    first_seq,
+                    last_seq,
+                    count,
+                }));
             }
             Note::Lost(count) => self.left.dropped.corrupt += count,
         }
+    }
+
+    /// Dead letters that were lost since the last call, but for those of which only the count is
+    /// known.
+    pub(super) fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Compares with what the queue says it set aside: what is missing here is counted as corrupt.
@@ -282,9 +254,7 @@ impl DeadLetters {
         let Ok(Note::Dead { refusal, frames, .. }) = record::unseal(&bytes) else {
             return Ok(None);
         };
-        let mut reading = Reading::default();
-        reading.take(record::key(seq, 0).to_vec(), &frames);
-        let entry = reading.found.pop().map(|found| found.entry);
+        let entry = note::entry(seq, &frames);
         Ok(entry.map(|entry| DeadLetter { entry, refusal, retrying: slot.retrying }))
     }
 
@@ -385,8 +355,4 @@ fn open_log(path: &Path) -> io::Result<File> {
     files::restrict(path)?;
     files::sync_directory(path.parent().unwrap_or(path))?;
     Ok(file)
-}
-
-fn sealed(note: &Note) -> Result<Vec<u8>, StorageError> {
-    record::seal(note).map_err(|error| StorageError::Damaged(error.to_string()))
 }

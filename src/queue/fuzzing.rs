@@ -1,9 +1,12 @@
 //! What the fuzz targets of `tests/fuzz` need to reach and nobody else may: built with
 //! `--cfg fuzzing` alone. It checks what must be true of any bytes, and writes nothing to a disk.
 
+use std::sync::Arc;
+
 use super::{
     commit::Value,
     leaf::leaf,
+    losses::Losses,
     meta::{Closed, Counts, Meta},
     reading::Reading,
     record::{self, HEADER, MAGIC},
@@ -17,6 +20,13 @@ pub fn notes(bytes: &[u8]) {
         assert!(matches!(again, Ok(Ok(_))), "what was read is written and read again");
     }
     drop(record::unseal::<Vec<Closed>>(bytes));
+    if let Some(mut losses) = Losses::unseal(bytes) {
+        losses.number_by(&Arc::default());
+        let lost = losses.waiting().first().map(|loss| loss.lost);
+        lost.into_iter().for_each(|lost| losses.note(lost));
+        let again = record::seal(&losses).map(|bytes| Losses::unseal(&bytes).is_some());
+        assert!(matches!(again, Ok(true)), "what was read is written and read again");
+    }
 }
 
 /// Reads pages of what can be read of a closed database's raw bytes.

@@ -1,6 +1,7 @@
-//! Which entries a request carries, written down before it leaves, so that after a crash the same
-//! request can be made again: same entries, same bytes, same key. It is a hint and no more: a record
-//! that can't be read, or of entries that have left, is ignored, and none is ever synced.
+//! What a request carries, written down before it leaves, so that after a crash the same request can be
+//! made again: same entries, same losses told, times put right by the same clock, and so the same
+//! bytes under the same key. It is a hint and no more: a record that can't be read, or of entries that
+//! have left, is ignored, and none is ever synced.
 
 use std::{
     fs::File,
@@ -8,17 +9,30 @@ use std::{
     path::Path,
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Entry, files};
+use super::{Entry, Loss, files, losses, record};
+use crate::clock::Moment;
 
 const NAME: &str = "in-flight";
-const MAGIC: [u8; 4] = *b"cIf\x01";
-/// Magic number, agent id, first and last sequence number, CRC-32 of all before it.
-const LENGTH: usize = 4 + 16 + 8 + 8 + 4;
+/// The file takes its place on the disk at once, where the cap is measured.
+const LENGTH: usize = 4096;
 
-/// The bounds of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a request carries beside its entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Attached {
+    /// What the server is told of losses.
+    pub losses: Vec<Loss>,
+    /// The clocks when it was made, by which times are put right.
+    pub clocks: Moment,
+}
+
+/// The most losses of one request.
+pub const MOST_LOSSES: usize = losses::MOST;
+
+/// A request: its bounds, and what it carries beside its entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
     /// Of all its entries.
     pub agent_id: Uuid,
@@ -26,37 +40,27 @@ pub struct InFlight {
     pub first_seq: u64,
     /// Of its last entry.
     pub last_seq: u64,
+    /// What it carries beside them.
+    pub attached: Attached,
 }
 
 impl InFlight {
-    /// The bounds of `entries`, which are in order; `None` when there are none.
+    /// The request of `entries`, which are in order; `None` when there are none.
     #[must_use]
-    pub fn of(entries: &[Entry]) -> Option<Self> {
+    pub fn of(entries: &[Entry], attached: Attached) -> Option<Self> {
         let (first, last) = (entries.first()?, entries.last()?);
-        Some(Self { agent_id: first.agent_id, first_seq: first.seq, last_seq: last.seq })
+        let (agent_id, first_seq, last_seq) = (first.agent_id, first.seq, last.seq);
+        Some(Self { agent_id, first_seq, last_seq, attached })
     }
 
-    fn to_bytes(self) -> [u8; LENGTH] {
-        let mut bytes = [0; LENGTH];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..20].copy_from_slice(self.agent_id.as_bytes());
-        bytes[20..28].copy_from_slice(&self.first_seq.to_be_bytes());
-        bytes[28..36].copy_from_slice(&self.last_seq.to_be_bytes());
-        let crc = crc32fast::hash(&bytes[..36]);
-        bytes[36..].copy_from_slice(&crc.to_be_bytes());
-        bytes
+    /// The highest number of the losses that it tells.
+    pub(super) fn told(&self) -> u64 {
+        self.attached.losses.iter().map(|loss| loss.number).max().unwrap_or(0)
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; LENGTH] = bytes.try_into().ok()?;
-        let crc = u32::from_be_bytes(bytes[36..].try_into().ok()?);
-        let found = Self {
-            agent_id: Uuid::from_slice(&bytes[4..20]).ok()?,
-            first_seq: u64::from_be_bytes(bytes[20..28].try_into().ok()?),
-            last_seq: u64::from_be_bytes(bytes[28..36].try_into().ok()?),
-        };
-        let is_whole = bytes[..4] == MAGIC && crc == crc32fast::hash(&bytes[..36]);
-        (is_whole && found.first_seq <= found.last_seq).then_some(found)
+        let found: Self = record::unseal(bytes).ok()?;
+        (found.first_seq <= found.last_seq).then_some(found)
     }
 }
 
@@ -77,24 +81,28 @@ impl Note {
         let mut bytes = Vec::with_capacity(LENGTH);
         (&mut file).take(LENGTH as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() != LENGTH {
-            // It takes its place on the disk now, where the cap is measured.
             file.set_len(0)?;
             files::write_at(&file, &[0; LENGTH], 0)?;
         }
-        Ok(Self { file, written: InFlight::from_bytes(&bytes) })
+        let written = if bytes.len() == LENGTH { InFlight::from_bytes(&bytes) } else { None };
+        Ok(Self { file, written })
     }
 
     /// What was written last.
-    pub(super) fn written(&self) -> Option<InFlight> {
-        self.written
+    pub(super) fn written(&self) -> Option<&InFlight> {
+        self.written.as_ref()
     }
 
     /// Writes in one call of the system; none when that is what the file says.
-    pub(super) fn write(&mut self, bounds: InFlight) -> io::Result<()> {
-        if self.written != Some(bounds) {
+    pub(super) fn write(&mut self, request: InFlight) -> io::Result<()> {
+        if self.written.as_ref() != Some(&request) {
             self.written = None;
-            files::write_at(&self.file, &bounds.to_bytes(), 0)?;
-            self.written = Some(bounds);
+            let bytes = record::seal(&request).map_err(io::Error::other)?;
+            // Losses are few enough; what is longer is no hint.
+            if bytes.len() <= LENGTH {
+                files::write_at(&self.file, &bytes, 0)?;
+                self.written = Some(request);
+            }
         }
         Ok(())
     }
@@ -105,34 +113,51 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::queue::{Lost, Reason};
 
-    const BOUNDS: InFlight = InFlight { agent_id: Uuid::from_u128(7), first_seq: 3, last_seq: 9 };
+    fn request(losses: u64) -> InFlight {
+        let lost = Lost {
+            agent_id: Uuid::from_u128(u128::MAX),
+            reason: Reason::DeadLettered,
+            first_seq: u64::MAX - 1,
+            last_seq: u64::MAX,
+            count: u64::MAX,
+        };
+        let losses = (0..losses).map(|number| Loss { number: u64::MAX - number, lost }).collect();
+        let attached = Attached { losses, clocks: Moment::default() };
+        InFlight { agent_id: Uuid::from_u128(7), first_seq: 3, last_seq: 9, attached }
+    }
 
     #[test]
-    fn bounds_are_found_again() {
+    fn request_is_found_again_whatever_it_tells() {
         let directory = tempfile::tempdir().unwrap();
-        let mut note = Note::open(directory.path()).unwrap();
-        assert_eq!(note.written(), None);
-        note.write(BOUNDS).unwrap();
-        drop(note);
-        assert_eq!(Note::open(directory.path()).unwrap().written(), Some(BOUNDS));
+        assert_eq!(Note::open(directory.path()).unwrap().written(), None);
+        for losses in [0, 3, MOST_LOSSES as u64, 0] {
+            let mut note = Note::open(directory.path()).unwrap();
+            note.write(request(losses)).unwrap();
+            drop(note);
+            let note = Note::open(directory.path()).unwrap();
+            assert_eq!(note.written(), Some(&request(losses)));
+        }
     }
 
     #[test]
     fn what_is_not_whole_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
-        let whole = BOUNDS.to_bytes();
-        for at in 0..LENGTH {
-            let mut damaged = whole;
-            damaged[at] ^= 1;
+        let mut whole = record::seal(&request(1)).unwrap();
+        let length = whole.len();
+        whole.resize(LENGTH, 0);
+        for at in 0..length {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x80;
             fs::write(&path, damaged).unwrap();
             assert_eq!(Note::open(directory.path()).unwrap().written(), None, "{at}");
         }
-        let backwards = InFlight { first_seq: 9, last_seq: 3, ..BOUNDS };
-        for odd in
-            [&[][..], &whole[..LENGTH - 1], &[&whole[..], b"x"].concat(), &backwards.to_bytes()]
-        {
+        let backwards = InFlight { first_seq: 9, last_seq: 3, ..request(0) };
+        let mut backwards = record::seal(&backwards).unwrap();
+        backwards.resize(LENGTH, 0);
+        for odd in [&[][..], &whole[..LENGTH - 1], &[&whole[..], b"x"].concat(), &backwards] {
             fs::write(&path, odd).unwrap();
             assert_eq!(Note::open(directory.path()).unwrap().written(), None);
         }
@@ -145,6 +170,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         drop(Note::open(directory.path()).unwrap());
         let metadata = directory.path().join(NAME).metadata().unwrap();
-        assert_eq!((metadata.permissions().mode() & 0o777, metadata.len()), (0o600, 40));
+        assert_eq!((metadata.permissions().mode() & 0o777, metadata.len()), (0o600, 4096));
     }
 }

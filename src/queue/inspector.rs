@@ -11,6 +11,7 @@ use super::{
     Entry, QueueError, Refusal, Reply, Stats, owner,
     verify::{self, Part, Verdict},
 };
+use crate::clock::{Moment, Stamp};
 
 /// Samples of one page at most.
 const MAX_SAMPLES: usize = 2000;
@@ -26,6 +27,8 @@ pub struct Page {
     pub next: Option<u64>,
     /// Places that were passed over because they can't be read.
     pub damaged: u64,
+    /// When it was read.
+    pub read: Moment,
 }
 
 /// What is to be thrown away.
@@ -39,11 +42,12 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// Whether an entry of this wall clock is in it.
-    pub(super) fn takes(self, at: Timestamp) -> bool {
+    /// Whether an entry that was taken `then` is in it: by what the wall clock should have said,
+    /// if it was set since.
+    pub(super) fn takes(self, now: &Moment, then: &Stamp) -> bool {
         match self {
             Self::All => true,
-            Self::OlderThan(limit) => at < limit,
+            Self::OlderThan(limit) => now.put_right(then).unwrap_or(then.wall) < limit,
         }
     }
 }
@@ -180,7 +184,9 @@ impl Inspector {
         let (mut amount, mut next) = (Amount::default(), Some(0));
         while let Some(from) = next {
             let page = self.page(from, usize::MAX).await?;
-            let taken = page.entries.iter().take_while(|e| selection.takes(e.sample.timestamp));
+            let now = page.read;
+            let taken =
+                page.entries.iter().take_while(|e| selection.takes(&now, &Moment::of(&e.sample)));
             let bytes: Vec<_> = taken.map(|entry| entry.bytes).collect();
             amount.add(Amount { samples: bytes.len() as u64, bytes: bytes.iter().sum() });
             next = page.next.filter(|_| bytes.len() == page.entries.len());

@@ -12,6 +12,7 @@ use super::{
     commit::Value,
     files,
     generation::{Generation, MAX_COMMIT, StorageError},
+    losses::Losses,
     meta::{Closed, Counts, Meta},
     record::{self, DecodeError, block},
     window::Window,
@@ -19,6 +20,7 @@ use super::{
 
 mod leave;
 mod look;
+mod losing;
 mod press;
 mod scan;
 
@@ -27,12 +29,15 @@ pub(super) const UNBORN: &str = "new-";
 
 const META_KEY: &[u8] = &[0];
 const CATALOG_KEY: &[u8] = &[0, 1];
+const LOSSES_KEY: &[u8] = &[0, 2];
 /// At most so many removals between two syncs: the log that they write stays below half a segment.
 const REMOVALS_PER_SYNC: usize = 100;
 /// An open generation.
 pub(super) struct Live {
     pub(super) first_seq: u64,
     pub(super) meta: Meta,
+    /// What the server is to be told of what was lost.
+    pub(super) losses: Losses,
     generation: Generation,
     /// What the directory takes beside the database file.
     overhead: u64,
@@ -43,30 +48,33 @@ pub(super) struct Live {
     unsynced_removals: usize,
 }
 
+/// What a generation begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Notes<'a> {
+    pub(super) meta: &'a Meta,
+    pub(super) catalog: &'a [Closed],
+    pub(super) losses: &'a Losses,
+}
+
 impl Live {
-    /// Creates a generation that begins at `meta.next_seq`; durable when this returns. It gets its
+    /// Creates a generation that begins at the next sequence number; durable when this returns. It gets its
     /// name only when its meta record is on stable storage, so that what has the name is whole.
-    pub(super) fn create(
-        path: &Path,
-        meta: &Meta,
-        catalog: &[Closed],
-    ) -> Result<Self, StorageError> {
-        let unborn = path.with_file_name(format!("{UNBORN}{:020}", meta.next_seq));
-        Self::bear(&unborn, path, meta, catalog).inspect_err(|_| {
+    pub(super) fn create(path: &Path, notes: Notes<'_>) -> Result<Self, StorageError> {
+        let unborn = path.with_file_name(format!("{UNBORN}{:020}", notes.meta.next_seq));
+        Self::bear(&unborn, path, notes).inspect_err(|_| {
             // The next opening removes it at the latest.
             fs::remove_dir_all(&unborn).ok();
         })
     }
 
-    fn bear(
-        unborn: &Path,
-        path: &Path,
-        meta: &Meta,
-        catalog: &[Closed],
-    ) -> Result<Self, StorageError> {
+    fn bear(unborn: &Path, path: &Path, notes: Notes<'_>) -> Result<Self, StorageError> {
+        let Notes { meta, catalog, losses } = notes;
         let generation = Generation::create(unborn)?;
-        let changes = vec![(META_KEY, Some(sealed(meta)?)), (CATALOG_KEY, Some(sealed(&catalog)?))];
-        generation.commit(changes)?;
+        generation.commit(vec![
+            (META_KEY, Some(sealed(meta)?)),
+            (CATALOG_KEY, Some(sealed(&catalog)?)),
+            (LOSSES_KEY, Some(sealed(losses)?)),
+        ])?;
         generation.sync()?;
         drop(generation);
         fs::rename(unborn, path)?;
@@ -83,9 +91,11 @@ impl Live {
         }
         let all = files::tree_on_disk(generation.directory());
         let overhead = all.saturating_sub(generation.file_bytes());
+        let losses = losing::read(&generation)?;
         let mut live = Self {
             first_seq,
             meta,
+            losses,
             generation,
             overhead,
             swept: Vec::new(),

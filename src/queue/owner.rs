@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::{
-    Entry, OpenError, Options, QueueError, Refusal, Reply, Stats, files,
+    Entry, Loss, OpenError, Options, QueueError, Refusal, Reply, Stats, files,
     in_flight::{InFlight, Note},
     inspector::Request,
     lock::Lock,
@@ -38,7 +38,13 @@ pub(super) enum Command {
     },
     Acknowledge {
         seqs: Vec<u64>,
+        /// The server was told of losses up to this number.
+        told: u64,
         reply: Reply<u64>,
+    },
+    Losses {
+        max: usize,
+        reply: Reply<Vec<Loss>>,
     },
     DeadLetter {
         seqs: Vec<u64>,
@@ -126,7 +132,7 @@ pub(super) fn start(
     let ring = Arc::new(Ring::new(options.overflow));
     // Before the store measures what lies in the directory.
     let note = note(&directory);
-    let interrupted = note.as_ref().and_then(Note::written);
+    let interrupted = note.as_ref().and_then(Note::written).cloned();
     let home = Home { options, machine, clock };
     let nudger = Nudger::start().map_err(failed)?;
     let (work, stats) = nudger

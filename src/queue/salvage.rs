@@ -5,14 +5,17 @@
 use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
 
 use memchr::memmem;
+use uuid::Uuid;
 
 use super::{
     Ledger,
     commit::Value,
     files,
     generation::StorageError,
+    losses::{Losses, Lost},
     meta::Meta,
     press,
+    reading::Reading,
     record::{self, DecodeError, MAGIC, MAX_VALUE, block::Block},
 };
 
@@ -85,6 +88,8 @@ pub(super) struct Salvage {
     records: BTreeMap<u64, Found>,
     /// The last meta record.
     pub(super) meta: Option<Meta>,
+    /// The last note of losses.
+    pub(super) losses: Option<Losses>,
     /// Whole frames, however often they stand there.
     pub(super) frames: u64,
     /// Places that begin as a frame does and aren't one: damage, or the rest of what the database has
@@ -114,7 +119,7 @@ impl Salvage {
     /// Searches raw bytes; the error is a later version.
     fn in_bytes(bytes: &[u8]) -> Result<Self, u8> {
         let mut parts = Parts::new();
-        let mut meta: Option<Meta> = None;
+        let (mut meta, mut losses): (Option<Meta>, Option<Losses>) = (None, None);
         let (mut rest, mut torn) = (bytes, 0);
         while let Some(at) = memmem::find(rest, COMMON) {
             rest = &rest[at..];
@@ -138,11 +143,15 @@ impl Salvage {
                 && meta.as_ref().is_none_or(|last| age(last) <= age(&found))
             {
                 meta = Some(found);
+            } else if let Some(found) = Losses::unseal(rest)
+                && losses.as_ref().is_none_or(|last| !found.is_before(last))
+            {
+                losses = Some(found);
             }
             rest = &rest[1..];
         }
         let frames = parts.len() as u64;
-        Ok(Self { records: whole(parts), meta, frames, torn })
+        Ok(Self { records: whole(parts), meta, losses, frames, torn })
     }
 
     /// The sequence numbers of whole records, in order.
@@ -185,6 +194,43 @@ impl Salvage {
     fn totals(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.records.values().next()?, self.records.values().next_back()?);
         Some((first.running_total.saturating_sub(first.bytes), last.running_total))
+    }
+
+    /// The agent id of the records.
+    pub(super) fn agent_id(&self) -> Option<Uuid> {
+        let mut reading = Reading::default();
+        let (seq, found) = self.records.first_key_value()?;
+        reading.take(record::key(*seq, 0).to_vec(), &found.frames.concat());
+        reading.found.first().map(|found| found.entry.agent_id)
+    }
+
+    /// Which numbers of their range are meant: those without a record, if that tells all. What was
+    /// given up lay before the first record.
+    pub(super) fn gone(&self, corrupt: Lost, given_up: Lost) -> Vec<Lost> {
+        let missing = self.missing(&corrupt);
+        let count: u64 = missing.iter().map(|(first, last)| last - first + 1).sum();
+        if given_up.count > 0 || count != corrupt.count {
+            return vec![corrupt, given_up];
+        }
+        let exact = |(first_seq, last_seq): &(u64, u64)| Lost {
+            first_seq: *first_seq,
+            last_seq: *last_seq,
+            count: last_seq - first_seq + 1,
+            ..corrupt
+        };
+        missing.iter().map(exact).collect()
+    }
+
+    /// Runs of numbers of a range that have no record.
+    fn missing(&self, range: &Lost) -> Vec<(u64, u64)> {
+        let (mut missing, mut next) = (Vec::new(), range.first_seq);
+        for seq in self.seqs().chain([range.last_seq.saturating_add(1)]) {
+            if seq > next {
+                missing.push((next, seq - 1));
+            }
+            next = seq.saturating_add(1);
+        }
+        missing
     }
 
     /// The meta record of a generation from `first_seq` to `end` that holds the records and nothing

@@ -17,19 +17,24 @@ use super::{
     files,
     generation::{MAX_COMMIT, StorageError},
     live::Live,
+    losses::{Numbers, Reason},
     meta::{Closed, Counts},
     record::{self, HEADER},
     recovery,
     tail::Tail,
     window::Window,
 };
-use crate::{clock::Clock, sample::Sample};
+use crate::{
+    clock::{Clock, Moment, Stamp},
+    sample::Sample,
+};
 
 mod dead;
 mod inspect;
 mod leave;
 mod purge;
 mod reclaim;
+mod report;
 mod room;
 
 pub(super) use reclaim::Memory;
@@ -58,6 +63,8 @@ pub(super) struct Store {
     pub(super) oldest: Option<Live>,
     pub(super) middle: VecDeque<Middle>,
     dead: DeadLetters,
+    /// Of losses, over all generations.
+    numbers: Arc<Numbers>,
     tail: Tail,
     /// Entries that were peeked and haven't left since.
     lent: Window,
@@ -69,10 +76,12 @@ pub(super) struct Store {
     is_judged: bool,
     /// Nothing more can be done about the room, until something comes in.
     tidied: bool,
-    front: Option<(u64, Timestamp)>,
+    front: Option<(u64, Stamp)>,
     back: Option<Timestamp>,
     unsynced: Option<Unsynced>,
     rate: Rate,
+    /// When it was opened: what is of unknown age then is no older as far as anybody can tell.
+    opened: Moment,
 }
 
 impl Store {
@@ -81,8 +90,8 @@ impl Store {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StorageError> {
-        let recovery::Parts { newest, oldest, middle } = parts;
-        let rate = Rate::new(newest.meta.rate);
+        let recovery::Parts { newest, oldest, middle, lost, told } = parts;
+        let (rate, opened) = (Rate::new(newest.meta.rate), clock.moment());
         let dead = DeadLetters::open(&options.directory, options.max_bytes)?;
         let tail = Tail::open(&options.directory)?;
         let mut store = Self {
@@ -92,6 +101,7 @@ impl Store {
             oldest,
             middle,
             dead,
+            numbers: Arc::default(),
             tail,
             lent: Window::default(),
             lent_limits: None,
@@ -102,13 +112,19 @@ impl Store {
             back: None,
             unsynced: None,
             rate,
+            opened,
         };
         store.measure_rest();
+        // They may be on their way once more.
+        store.numbers.reach(told);
+        store.numbers.tell(told);
+        store.begin_report(&lost)?;
         store.back = store.newest_timestamp()?;
         store.make_room_to_open()?;
         store.find_front()?;
         store.is_judged = false;
         store.reconcile_dead()?;
+        store.note_unnoted()?;
         store.tail.note(store.next_seq());
         Ok(store)
     }
@@ -128,11 +144,12 @@ impl Store {
     /// The wall clock of the newest entry, wherever it is: a generation that was begun and has no
     /// entry yet doesn't know. `None` as well where that can't be read now.
     fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
-        if let Some(found) = self.newest.newest_timestamp()? {
-            return Ok(Some(found));
+        if let Some(found) = self.newest.newest_stamp()? {
+            return Ok(Some(found.wall));
         }
         let Some(before) = self.middle.back() else {
-            return self.oldest.as_ref().map_or(Ok(None), Live::newest_timestamp);
+            let found = self.oldest.as_ref().map_or(Ok(None), Live::newest_stamp)?;
+            return Ok(found.map(|stamp| stamp.wall));
         };
         Ok(self.last_of_closed(before).map(|last| last.sample.timestamp))
     }
@@ -153,7 +170,7 @@ impl Store {
                     if commit.size + payload.len() + HEADER > MAX_COMMIT {
                         refused += self.write(&mut commit)?;
                     }
-                    commit.add(&payload, sample.timestamp);
+                    commit.add(&payload, Moment::of(sample));
                 }
                 Err(error) => {
                     tracing::error!(%error, "refused a sample");
@@ -173,10 +190,12 @@ impl Store {
     /// Gives numbers to `count` samples that were dropped before they could be written.
     pub(super) fn count_overflow(&mut self, count: u64) -> Result<(), StorageError> {
         self.note_drop();
-        let mut meta = self.newest.meta.clone();
+        let (mut meta, mut losses) = (self.newest.meta.clone(), self.newest.losses.clone());
+        let lost = self.newest.lost(Reason::Overflow, meta.next_seq, meta.next_seq + count);
+        losses.note(lost);
         meta.next_seq += count;
         meta.left.dropped.overflow += count;
-        self.newest.note_durably(meta)?;
+        self.newest.note_lost_durably(meta, losses)?;
         self.tail.note(self.next_seq());
         Ok(())
     }
@@ -187,7 +206,7 @@ impl Store {
 
     /// Writes what was gathered; returns how many of it were refused.
     fn write(&mut self, commit: &mut Commit) -> Result<u64, StorageError> {
-        if commit.samples + commit.refused == 0 {
+        if commit.samples == 0 && commit.refused.is_empty() {
             return Ok(0);
         }
         if !self.make_room(commit.size as u64)? {
@@ -203,11 +222,12 @@ impl Store {
         self.newest.advance(commit.next_seq, commit.running_total);
         self.tidied = false;
         self.newest.meta.rate = self.rate.add(framed);
-        if commit.refused > 0 {
+        if !commit.refused.is_empty() {
             self.note_drop();
-            let mut meta = self.newest.meta.clone();
-            meta.left.dropped.overflow += commit.refused;
-            self.newest.note(meta)?;
+            let (mut meta, mut losses) = (self.newest.meta.clone(), self.newest.losses.clone());
+            losses.note_all(meta.agent_id, Reason::Overflow, &commit.refused);
+            meta.left.dropped.overflow += commit.refused.len() as u64;
+            self.newest.note_lost(meta, losses)?;
             self.settle_sync(HEADER)?;
         }
         self.front = self.front.or(commit.first);
@@ -215,7 +235,7 @@ impl Store {
         if self.unsynced.is_none() {
             self.tail.note(commit.next_seq);
         }
-        let refused = commit.refused;
+        let refused = commit.refused.len() as u64;
         *commit = self.commit();
         Ok(refused)
     }
@@ -306,7 +326,8 @@ impl Store {
             max_bytes: self.options.max_bytes,
             first_seq: self.dead.first_retrying().or(self.front.map(|(seq, _)| seq)),
             last_seq,
-            oldest: self.front.map(|(_, timestamp)| timestamp),
+            oldest: self.front.map(|(_, stamp)| stamp.wall),
+            front: self.front.map(|(_, stamp)| stamp),
             newest: self.back.filter(|_| samples > 0),
             capacity_seconds: capacity::seconds(self.options.max_bytes, self.rate.value()),
             dead_letters: self.dead.count(),
@@ -316,6 +337,7 @@ impl Store {
             queue,
             ledger: self.ledger(),
             last_dropped,
+            unreported: self.unreported(),
             storage: Storage::default(),
         }
     }

@@ -115,9 +115,12 @@ impl Work {
                 let found = self.with(Doing::Other, |store| store.peek(max_samples, max_bytes));
                 answer(reply, found);
             }
-            Command::Acknowledge { seqs, reply } => {
-                let settled = self.with(Doing::Other, |store| store.settle(&seqs));
+            Command::Acknowledge { seqs, told, reply } => {
+                let settled = self.with(Doing::Other, |store| store.settle(&seqs, told));
                 answer(reply, settled);
+            }
+            Command::Losses { max, reply } => {
+                answer(reply, self.with(Doing::Other, |store| Ok(store.report(max))));
             }
             Command::Sending { bounds, reply } => {
                 if let Some(Err(error)) = self.note.as_mut().map(|note| note.write(bounds)) {

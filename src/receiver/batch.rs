@@ -40,6 +40,9 @@ impl Refusal {
 pub(super) struct Batch<'a> {
     schema: u32,
     pub(super) agent: Agent,
+    /// What the agent lost.
+    #[serde(default)]
+    pub(super) losses: Vec<Loss>,
     #[serde(borrow)]
     pub(super) samples: Vec<Sample<'a>>,
 }
@@ -52,11 +55,25 @@ pub(super) struct Agent {
     _version: String,
 }
 
+/// Samples that never come.
+#[derive(Debug, Deserialize)]
+pub(super) struct Loss {
+    pub(super) reason: String,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) count: u64,
+    /// Under which they were enqueued, if that isn't the request's.
+    pub(super) agent_id: Option<Uuid>,
+}
+
 /// One sample; its figures stay as they were written.
 #[derive(Debug, Deserialize)]
 pub(super) struct Sample<'a> {
     pub(super) seq: u64,
     timestamp: Timestamp,
+    recorded_timestamp: Option<Timestamp>,
+    boot_id: Option<Uuid>,
+    uptime: Option<f64>,
     #[serde(borrow)]
     host: Cow<'a, str>,
     tags: BTreeMap<String, String>,
@@ -121,6 +138,9 @@ impl<'a> Batch<'a> {
         for sample in &batch.samples {
             sample.check()?;
         }
+        for loss in &batch.losses {
+            loss.check()?;
+        }
         Ok(batch)
     }
 
@@ -134,6 +154,17 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         Err(Refusal::invalid(format!("the Idempotency-Key should be {expected}")))
+    }
+}
+
+impl Loss {
+    fn check(&self) -> Result<(), Refusal> {
+        let Self { first_seq, last_seq, count, .. } = *self;
+        if first_seq <= last_seq && (1..=(last_seq - first_seq).saturating_add(1)).contains(&count)
+        {
+            return Ok(());
+        }
+        Err(Refusal::invalid(format!("a loss of {count} from {first_seq} to {last_seq}")))
     }
 }
 
@@ -174,11 +205,21 @@ struct Line<'a> {
 
 impl Serialize for Line<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Sample { seq, timestamp, host, tags, interval, kind, metrics } = self.sample;
-        let mut line = to.serialize_struct("Line", 8)?;
+        let Sample { seq, timestamp, host, tags, interval, kind, metrics, .. } = self.sample;
+        let Sample { recorded_timestamp, boot_id, uptime, .. } = self.sample;
+        let mut line = to.serialize_struct("Line", 11)?;
         line.serialize_field("agent_id", &self.agent_id)?;
         line.serialize_field("seq", seq)?;
         line.serialize_field("timestamp", timestamp)?;
+        if let Some(recorded) = recorded_timestamp {
+            line.serialize_field("recorded_timestamp", recorded)?;
+        }
+        if let Some(boot_id) = boot_id {
+            line.serialize_field("boot_id", boot_id)?;
+        }
+        if let Some(uptime) = uptime {
+            line.serialize_field("uptime", uptime)?;
+        }
         line.serialize_field("host", host)?;
         line.serialize_field("tags", tags)?;
         line.serialize_field("interval", interval)?;

@@ -40,6 +40,31 @@ impl Ranges {
         true
     }
 
+    /// Inserts the numbers from `first` to `last`.
+    pub(super) fn insert_all(&mut self, first: u64, last: u64) {
+        let from = self.0.partition_point(|range| range.1.saturating_add(1) < first);
+        let to = self.0.partition_point(|range| range.0 <= last.saturating_add(1));
+        let touched = &self.0[from..to.max(from)];
+        let low = touched.first().map_or(first, |range| range.0.min(first));
+        let high = touched.last().map_or(last, |range| range.1.max(last));
+        self.0.splice(from..to.max(from), [(low, high)]);
+        if self.0.len() > MAX_RANGES {
+            self.0.remove(0);
+        }
+    }
+
+    /// How many of the numbers that are [`missing`](Self::missing) aren't in `others`.
+    pub(super) fn missing_without(&self, others: &Self) -> u64 {
+        let holes = self.0.windows(2).map(|pair| (pair[0].1 + 1, pair[1].0 - 1));
+        let covered = |(first, last): (u64, u64)| {
+            let from = others.0.partition_point(|range| range.1 < first);
+            let within = others.0[from..].iter().take_while(|range| range.0 <= last);
+            within.map(|range| range.1.min(last) - range.0.max(first) + 1).sum::<u64>()
+        };
+        let open = holes.map(|hole| hole.1 - hole.0 + 1 - covered(hole));
+        open.fold(0, u64::saturating_add)
+    }
+
     /// How many numbers are missing between the first and the last.
     pub(super) fn missing(&self) -> u64 {
         self.0.windows(2).map(|pair| pair[1].0 - pair[0].1 - 1).fold(0, u64::saturating_add)
@@ -65,6 +90,31 @@ mod tests {
                 prop_assert_eq!(ranges.missing(), missing);
             }
             prop_assert!(ranges.0.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn runs_are_as_good_as_their_numbers(
+            seqs in prop::collection::vec(0_u64..40, 0..20),
+            runs in prop::collection::vec((0_u64..40, 0_u64..9), 0..12),
+        ) {
+            let (mut seen, mut set) = (Ranges::default(), BTreeSet::new());
+            for seq in seqs {
+                seen.insert(seq);
+                set.insert(seq);
+            }
+            let (mut lost, mut lost_set) = (Ranges::default(), BTreeSet::new());
+            for (first, more) in runs {
+                lost.insert_all(first, first + more);
+                lost_set.extend(first..=first + more);
+                prop_assert!((0..50).all(|seq| lost.contains(seq) == lost_set.contains(&seq)));
+                prop_assert!(lost.0.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+            }
+            let ends = set.first().zip(set.last());
+            let holes = ends.map_or(0..0, |(first, last)| *first..*last);
+            let open = holes.filter(|seq| !set.contains(seq) && !lost_set.contains(seq)).count();
+            prop_assert_eq!(seen.missing_without(&lost), open as u64);
         }
     }
 

@@ -2,7 +2,7 @@
 //! written.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::Path,
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Totals,
-    batch::{Batch, Refusal},
+    batch::{Batch, Loss, Refusal},
     ranges::Ranges,
 };
 
@@ -24,9 +24,24 @@ const MAX_AGENTS: usize = 10_000;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Store {
-    agents: HashMap<Uuid, Ranges>,
+    agents: HashMap<Uuid, Known>,
     output: Option<File>,
     totals: watch::Sender<Totals>,
+}
+
+/// What is known of one agent id.
+#[derive(Debug, Default)]
+struct Known {
+    seen: Ranges,
+    /// Numbers that it says are lost.
+    lost: Ranges,
+}
+
+impl Known {
+    /// Gaps, and those of them that no report explains.
+    fn gaps(&self) -> (u64, u64) {
+        (self.seen.missing(), self.seen.missing_without(&self.lost))
+    }
 }
 
 /// What became of the samples of one batch.
@@ -54,7 +69,7 @@ impl Store {
         let mut lines = Vec::new();
         let mut accepted = 0;
         for sample in &batch.samples {
-            if known.is_some_and(|seen| seen.contains(sample.seq)) {
+            if known.is_some_and(|known| known.seen.contains(sample.seq)) {
                 continue;
             }
             accepted += 1;
@@ -85,19 +100,40 @@ impl Store {
     }
 
     fn remember(&mut self, batch: &Batch<'_>, accepted: u64) {
-        let seen = self.agents.entry(batch.agent.id).or_default();
-        let missing = seen.missing();
+        let others = batch.losses.iter().filter_map(|loss| loss.agent_id);
+        let ids: BTreeSet<_> = others.chain([batch.agent.id]).collect();
+        let before = self.gaps(&ids);
+        // Whatever the samples are: those of a repeated request are all known, the losses may be new.
+        self.note_losses(batch);
+        let known = self.agents.entry(batch.agent.id).or_default();
         for sample in &batch.samples {
-            seen.insert(sample.seq);
+            known.seen.insert(sample.seq);
         }
-        let (missing_now, agents) = (seen.missing(), self.agents.len() as u64);
+        let (now, agents) = (self.gaps(&ids), self.agents.len() as u64);
         self.totals.send_modify(|totals| {
             totals.requests += 1;
             totals.accepted += accepted;
             totals.duplicates += batch.samples.len() as u64 - accepted;
             totals.agents = agents;
-            totals.gaps = totals.gaps.saturating_sub(missing).saturating_add(missing_now);
+            totals.gaps = totals.gaps.saturating_sub(before.0).saturating_add(now.0);
+            totals.unexplained = totals.unexplained.saturating_sub(before.1).saturating_add(now.1);
         });
+    }
+
+    fn gaps(&self, ids: &BTreeSet<Uuid>) -> (u64, u64) {
+        let known = ids.iter().filter_map(|id| self.agents.get(id)).map(Known::gaps);
+        known.fold((0, 0), |sum, gaps| (sum.0.saturating_add(gaps.0), sum.1.saturating_add(gaps.1)))
+    }
+
+    fn note_losses(&mut self, batch: &Batch<'_>) {
+        for Loss { reason, first_seq, last_seq, count, agent_id } in &batch.losses {
+            let id = agent_id.unwrap_or(batch.agent.id);
+            if !self.agents.contains_key(&id) && self.agents.len() >= MAX_AGENTS {
+                continue;
+            }
+            tracing::info!(agent_id = %id, reason, first_seq, last_seq, count, "samples were lost");
+            self.agents.entry(id).or_default().lost.insert_all(*first_seq, *last_seq);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Line<'a> {
     seq: Option<u64>,
     #[serde(serialize_with = "to_the_microsecond")]
     timestamp: Timestamp,
+    #[serde(serialize_with = "to_the_microsecond_if_any", skip_serializing_if = "Option::is_none")]
+    recorded_timestamp: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +35,17 @@ fn to_the_microsecond<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::
     to.collect_str(&format_args!("{at:.6}"))
 }
 
+#[expect(clippy::ref_option, reason = "serde hands it over like this")]
+fn to_the_microsecond_if_any<S: Serializer>(
+    at: &Option<Timestamp>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => to_the_microsecond(at, to),
+        None => to.serialize_none(),
+    }
+}
+
 impl<'a> Line<'a> {
     /// The line of a sample without an identity.
     #[must_use]
@@ -42,6 +55,7 @@ impl<'a> Line<'a> {
             agent_id: None,
             seq: None,
             timestamp: sample.timestamp,
+            recorded_timestamp: None,
             boot_id,
             uptime,
             host: &sample.origin.host,
@@ -56,6 +70,13 @@ impl<'a> Line<'a> {
     #[must_use]
     pub fn numbered(self, seq: u64) -> Self {
         Self { seq: Some(seq), ..self }
+    }
+
+    /// With the time that its clock should have told, if that is another, beside the one it told.
+    #[must_use]
+    pub fn put_right(self, right: Option<Timestamp>) -> Self {
+        let recorded_timestamp = right.map(|_| self.timestamp);
+        Self { timestamp: right.unwrap_or(self.timestamp), recorded_timestamp, ..self }
     }
 
     /// With the agent id under which it was queued.

@@ -1,6 +1,7 @@
 //! The typed figures of each group, with the names of the wire; one file a group below. What a
 //! platform lacks is `None`, never 0. `docs/metrics.md` has a row for each of them.
 
+mod agent;
 mod cpu;
 mod disk;
 mod memory;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use super::Ticks;
 use super::pack::{Codec, Layout, Result};
 
+pub use agent::{Agent, Backlog, Delivering, Fates, Losses, Process, WallClock};
 pub use cpu::{Cpu, CpuTimes, LoadAverage, LogicalCpu, Processes};
 pub use disk::{Device, DeviceKind, Disk, Filesystem, Inodes, Mode, Unavailable};
 pub use memory::{Faults, HugePages, Memory, Paging, Slab, Swap};

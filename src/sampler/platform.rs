@@ -1,7 +1,7 @@
-//! What the platforms differ in. Each offers the same four sources (`CpuSource`, `MemorySource`,
-//! `DiskSource`, `NetworkSource`), which only read and parse; choosing and comparing is common.
-//! What Windows and macOS give is decoded in `nt` and `darwin`, which make no call and so are tested
-//! and fuzzed everywhere; the calls are in `windows` and `macos`.
+//! What the platforms differ in. Each offers the same five sources (`CpuSource`, `MemorySource`,
+//! `DiskSource`, `NetworkSource`, `ProcessSource`), which only read and parse; choosing and comparing is
+//! common. What Windows and macOS give is decoded in `nt` and `darwin`, which make no call and so are
+//! tested and fuzzed everywhere; the calls are in `windows` and `macos`.
 
 #[cfg(any(not(target_os = "linux"), test, fuzzing))]
 mod bytes;
@@ -17,6 +17,8 @@ mod macos;
 mod names;
 #[cfg(any(windows, test, fuzzing))]
 mod nt;
+#[cfg(not(target_os = "linux"))]
+mod sysinfo_process;
 #[cfg(windows)]
 mod windows;
 
@@ -25,8 +27,10 @@ pub use foreign::parse as parse_foreign;
 #[cfg(all(fuzzing, target_os = "linux"))]
 pub use linux::fuzzing;
 #[cfg(target_os = "linux")]
-pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
+pub(super) use linux::{CpuSource, DiskSource, MemorySource, NetworkSource, ProcessSource, usage};
 #[cfg(target_os = "macos")]
 pub(super) use macos::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};
+#[cfg(not(target_os = "linux"))]
+pub(super) use sysinfo_process::ProcessSource;
 #[cfg(windows)]
 pub(super) use windows::{CpuSource, DiskSource, MemorySource, NetworkSource, usage};

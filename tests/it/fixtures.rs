@@ -3,7 +3,10 @@
 
 use std::{fs, path::Path};
 
-use collector::encode::{Compression, Encoder as _, Limits, json::Json};
+use collector::{
+    encode::{Compression, Encoder as _, Limits, json::Json},
+    queue::Attached,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -24,7 +27,7 @@ async fn queue_of_the_first_format_is_read_whole() {
     assert_eq!(before.ledger.dropped.total(), 0);
     let entries = queue.consumer.peek(1_000, 1 << 20).await.unwrap();
     let limits = Limits { max_samples: 1_000, max_bytes: 1 << 20 };
-    let body = Json::new(Compression::None).encode(&entries, limits).body;
+    let body = Json::new(Compression::None).encode(&entries, limits, &Attached::default()).body;
     let body: Value = serde_json::from_slice(&body).unwrap();
     let samples = body["samples"].as_array().unwrap();
     let expected = fs::read_to_string(fixture.join("expected.ndjson")).unwrap();

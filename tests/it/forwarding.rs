@@ -7,6 +7,7 @@ mod herd;
 mod judging;
 mod pacing;
 mod renewing;
+mod reporting;
 mod rig;
 mod waiting;
 mod wire;

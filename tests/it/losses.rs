@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use collector::queue::{Options, Queue};
+use collector::queue::{Lost, Options, Queue, Reason, Selection};
+use uuid::Uuid;
 
 use crate::queue::{assert_balanced, numbers, open, options, put};
 
@@ -38,6 +39,19 @@ fn generations(directory: &Path) -> Vec<PathBuf> {
 /// The first sequence number of a generation.
 fn begins(generation: &Path) -> u64 {
     generation.file_name().unwrap().to_str().unwrap().strip_prefix("gen-").unwrap().parse().unwrap()
+}
+
+/// What was lost waits to be told under the agent id of what was lost, and once.
+async fn assert_told(queue: &mut Queue, agent_id: Uuid, reason: Reason) -> Vec<Lost> {
+    let dropped = queue.stats.borrow().ledger.dropped.total();
+    let losses = queue.consumer.losses(usize::MAX).await.unwrap();
+    let lost: Vec<_> = losses.iter().map(|loss| loss.lost).collect();
+    assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), dropped, "{lost:?}");
+    for lost in &lost {
+        assert!(lost.count <= lost.last_seq - lost.first_seq + 1, "{lost:?}");
+        assert_eq!((lost.reason, lost.agent_id), (reason, agent_id), "{lost:?}");
+    }
+    lost
 }
 
 /// What is left comes out in order, then what is put in; nothing has a number that was used before.
@@ -73,13 +87,18 @@ async fn generation_that_was_removed_is_counted_wherever_it_was() {
             "middle" => found.len() / 2,
             _ => found.len() - 1,
         };
+        let agent_id = open(at(home.path())).stats.borrow().agent_id;
         let end = found.get(gone + 1).map_or(u64::from(SAMPLES) + 1, |next| begins(next));
         let lost = end - begins(&found[gone]);
         fs::remove_dir_all(&found[gone]).unwrap();
+        let gone = begins(&found[gone]);
         let mut queue = open(at(home.path()));
         let stats = queue.stats.borrow().clone();
         assert_eq!(stats.ledger.dropped.corrupt, lost, "{which}");
         assert_eq!(stats.ledger.enqueued, u64::from(SAMPLES), "{which}");
+        let told = assert_told(&mut queue, agent_id, Reason::Corrupt).await;
+        let gone = |lost: &Lost| lost.first_seq <= gone && gone < lost.last_seq;
+        assert!(told.iter().any(gone), "{which}: {told:?}");
         assert_eq!(assert_goes_on(&mut queue).await, u64::from(SAMPLES) - lost, "{which}");
         drop(queue);
         let queue = open(at(home.path()));
@@ -89,17 +108,21 @@ async fn generation_that_was_removed_is_counted_wherever_it_was() {
 
 #[tokio::test]
 async fn newest_generation_that_was_cut_short_uses_no_number_twice() {
-    for keep in [0, 4096, 100_000, 400_000] {
+    for share in 0..4 {
         let home = tempfile::tempdir().unwrap();
         filled(home.path()).await;
         let before = open(at(home.path())).stats.borrow().agent_id;
         let newest = generations(home.path()).pop().unwrap();
         let file = fs::File::options().write(true).open(newest.join("db")).unwrap();
+        let bytes = fs::read(newest.join("db")).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+        let keep = used * share / 5;
         file.set_len(keep).unwrap();
         let mut queue = open(at(home.path()));
         let stats = queue.stats.borrow().clone();
         assert!(stats.ledger.dropped.corrupt > 0, "{keep}: {stats:?}");
         assert_ne!(stats.agent_id, before, "how far it reached isn't certain");
+        assert_told(&mut queue, before, Reason::Corrupt).await;
         assert_goes_on(&mut queue).await;
     }
 }
@@ -111,16 +134,23 @@ async fn directory_that_vanishes_is_noticed_and_what_was_in_it_counted() {
     let mut queue = open(options(&directory));
     put(&queue, 0..10, 100).await;
     let agent_id = queue.stats.borrow().agent_id;
+    // The server was told of nothing yet.
+    let purged = queue.inspector.purge(Selection::All, |_| ()).await.unwrap();
+    assert_eq!(purged.samples, 10);
+    put(&queue, 0..10, 100).await;
     fs::rename(&directory, home.path().join("elsewhere")).unwrap();
     // Without an answer it would be one that isn't durable.
     put(&queue, 10..12, 100).await;
     let stats = queue.stats.borrow().clone();
-    assert_eq!((stats.ledger.enqueued, stats.ledger.dropped.corrupt), (12, 10), "{stats:?}");
+    assert_eq!((stats.ledger.enqueued, stats.ledger.dropped.corrupt), (22, 10), "{stats:?}");
+    let losses = queue.consumer.losses(9).await.unwrap();
+    let told = losses.iter().map(|loss| (loss.lost.reason, loss.lost.first_seq, loss.lost.count));
+    assert_eq!(told.collect::<Vec<_>>(), [(Reason::Purged, 1, 10), (Reason::Corrupt, 11, 10)]);
     assert_eq!(stats.agent_id, agent_id, "this process knows how far it reached");
     assert_balanced(&queue);
     let entries = queue.consumer.peek(100, 1 << 20).await.unwrap();
     assert_eq!(numbers(&entries), [10, 11]);
-    assert_eq!(entries[0].seq, 11);
+    assert_eq!(entries[0].seq, 21);
     drop(queue);
     let queue = open(options(&directory));
     assert_eq!(queue.stats.borrow().queue.samples, 2);

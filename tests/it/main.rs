@@ -9,6 +9,7 @@
 #[cfg(unix)]
 mod canary;
 mod cap;
+mod clock;
 mod config;
 #[cfg(unix)]
 mod daemon;

@@ -5,6 +5,7 @@
 mod crash;
 mod dead;
 mod plan;
+mod report;
 mod world;
 
 use proptest::test_runner::Config;

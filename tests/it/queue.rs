@@ -133,16 +133,12 @@ async fn another_machine_gets_another_agent_id_and_keeps_what_is_queued() {
         queue::open(options(home.path()), Some("its clone"), Arc::new(SystemClock), Duration::ZERO);
     let mut queue = clone.unwrap();
     put(&queue, 1..2, 10).await;
-    let ids: Vec<_> = queue
-        .consumer
-        .peek(10, 1 << 20)
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry.agent_id)
-        .collect();
-    assert_eq!(ids[0], first);
-    assert_ne!(ids[1], first);
+    let old = queue.consumer.peek(10, 1 << 20).await.unwrap();
+    assert_eq!(old.iter().map(|entry| entry.agent_id).collect::<Vec<_>>(), [first]);
+    queue.consumer.acknowledge(&old).await.unwrap();
+    let new = queue.consumer.peek(10, 1 << 20).await.unwrap();
+    assert_eq!((numbers(&new), new[0].seq), (vec![1], 2));
+    assert_ne!(new[0].agent_id, first);
 }
 
 #[tokio::test]

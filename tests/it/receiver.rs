@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use collector::{
     encode::{Compression, Encoder as _, Limits, Request, json::Json},
-    queue::Entry,
+    queue::{Attached, Entry},
     receiver::{Options, Receiver, Totals},
     sample::{Cpu, Metrics, Origin, Sample},
     transport::{Delivery, Transport as _, http::HttpTransport},
@@ -84,7 +84,7 @@ fn entries(seqs: impl IntoIterator<Item = u64>) -> Vec<Entry> {
 }
 
 fn encoded(seqs: impl IntoIterator<Item = u64>, compression: Compression) -> Request {
-    Json::new(compression).encode(&entries(seqs), LIMITS)
+    Json::new(compression).encode(&entries(seqs), LIMITS, &Attached::default())
 }
 
 const JSON: &str = "Content-Type: application/json; charset=utf-8\r\n";
@@ -106,8 +106,15 @@ async fn every_sample_is_accepted_once_whatever_the_compression() {
         assert_eq!(transport.send(&request).await, Delivery::Accepted);
     }
     let totals = receiver.stop().await;
-    let expected =
-        Totals { requests: 5, accepted: 30, duplicates: 20, rejected: 0, agents: 1, gaps: 0 };
+    let expected = Totals {
+        requests: 5,
+        accepted: 30,
+        duplicates: 20,
+        rejected: 0,
+        agents: 1,
+        gaps: 0,
+        unexplained: 0,
+    };
     assert_eq!(totals, expected);
     let text = std::fs::read_to_string(output).unwrap();
     let seqs: Vec<u64> = text
@@ -118,6 +125,26 @@ async fn every_sample_is_accepted_once_whatever_the_compression() {
         .collect();
     let expected: Vec<u64> = (0..20).chain(25..30).chain(20..25).collect();
     assert_eq!(seqs, expected);
+}
+
+#[tokio::test]
+async fn losses_explain_gaps_also_when_their_samples_are_repetitions() {
+    let receiver = Running::start(None, None).await;
+    let mut transport = receiver.transport();
+    let plain = encoded([1, 2, 10, 20], Compression::None);
+    assert_eq!(transport.send(&plain).await, Delivery::Accepted);
+    let body = String::from_utf8(plain.body.to_vec()).unwrap();
+    let losses = r#""losses":[{"reason":"overflow","first_seq":3,"last_seq":8,"count":6},
+        {"reason":"corrupt","first_seq":5,"last_seq":12,"count":2}],"samples""#;
+    let telling = body.replace(r#""samples""#, losses);
+    let answer = receiver.post(JSON, telling.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let backwards = telling.replace(r#""first_seq":3"#, r#""first_seq":9"#);
+    let answer = receiver.post(JSON, backwards.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 422"), "{answer}");
+    let totals = receiver.stop().await;
+    // 3 to 9 and 11 to 19 are missing; 13 to 19 nobody has told of.
+    assert_eq!((totals.gaps, totals.unexplained, totals.duplicates), (16, 7, 4));
 }
 
 #[tokio::test]

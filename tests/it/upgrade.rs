@@ -1,15 +1,16 @@
 //! Does a queue survive an upgrade with a backlog: records of an earlier format, then of this one,
 //! in one generation, read in order and over a restart?
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use collector::{
-    queue::{Entry, Queue, record},
+    clock::SystemClock,
+    queue::{self, Entry, Queue, record},
     sample::Metrics,
 };
 
 use crate::{
-    queue::{assert_balanced, numbers, open, options, put},
+    queue::{assert_balanced, numbers, options, put},
     support::copy_tree,
 };
 
@@ -17,9 +18,15 @@ use crate::{
 async fn upgraded(directory: &Path) -> Queue {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/queue-v1/buffer");
     copy_tree(&fixture, directory);
-    let queue = open(options(directory));
+    let queue = open_anywhere(directory);
     put(&queue, 0..20, 50).await;
     queue
+}
+
+/// As on the machine that made it, whichever that was.
+fn open_anywhere(directory: &Path) -> Queue {
+    let clock = Arc::new(SystemClock);
+    queue::open(options(directory), None, clock, Duration::from_secs(5)).unwrap()
 }
 
 fn assert_whole(entries: &[Entry]) {
@@ -67,7 +74,7 @@ async fn both_formats_lie_side_by_side_and_survive_a_restart() {
     let home = tempfile::tempdir().unwrap();
     let queue = upgraded(home.path()).await;
     drop(queue);
-    let mut queue = open(options(home.path()));
+    let mut queue = open_anywhere(home.path());
     let mut found = Vec::new();
     versions(home.path(), &mut found);
     assert!(found.contains(&1) && found.contains(&record::VERSION), "{found:?}");

@@ -34,7 +34,7 @@ pub(super) fn text(report: &Report, now: Timestamp) -> String {
         );
     }
     forwarder(&mut text, &report.forwarder, report.queue.samples, now);
-    ledger(&mut text, &report.ledger, report.queue.samples);
+    ledger(&mut text, &report.ledger, (report.queue.samples, report.unreported.samples));
     if let Some(at) = report.last_dropped {
         line(&mut text, "", &format!("last drop {}", ago(at, now)));
     }
@@ -104,7 +104,7 @@ fn forwarder(text: &mut String, status: &Status, queued: u64, now: Timestamp) {
     }
 }
 
-fn ledger(text: &mut String, ledger: &Ledger, queued: u64) {
+fn ledger(text: &mut String, ledger: &Ledger, (queued, untold): (u64, u64)) {
     let dropped = &ledger.dropped;
     let sum = format!(
         "{} enqueued = {} acknowledged + {} queued + {} dropped + {} dead letters",
@@ -124,5 +124,9 @@ fn ledger(text: &mut String, ledger: &Ledger, queued: u64) {
             count(dropped.purged),
         );
         line(text, "", &reasons);
+    }
+    if untold > 0 {
+        let told = format!("{} of what was lost the server doesn't know yet", count(untold));
+        line(text, "", &told);
     }
 }

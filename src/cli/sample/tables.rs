@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+mod own;
+
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, TableStyle};
 
@@ -32,6 +34,7 @@ fn tables(metrics: &Metrics) -> Vec<(String, Table)> {
             ("Interfaces".into(), interfaces(network)),
             ("Sockets".into(), sockets(network.connections.unwrap_or_default())),
         ],
+        Metrics::Agent(agent) => vec![("Agent".into(), own::table(agent))],
     }
 }
 

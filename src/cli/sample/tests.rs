@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::sample::Group;
 
 fn options(groups: &[Group]) -> Options {
     let interval = Duration::from_millis(2500);
@@ -14,7 +13,8 @@ fn options(groups: &[Group]) -> Options {
             groups: groups.iter().map(|&group| (group, interval)).collect(),
         },
         samplers: sampler::Options { per_cpu: true, connections: true, ..Default::default() },
-        origin: Arc::new(host::origin("web-1", BTreeMap::from([("a".into(), "b".into())]))),
+        own: Some((std::process::id(), Agent::default())),
+        origin: Arc::new(crate::host::origin("web-1", BTreeMap::from([("a".into(), "b".into())]))),
     }
 }
 
@@ -32,7 +32,7 @@ fn json_is_one_line_with_a_sample_of_each_group() {
     assert_eq!(document["schema"], 1);
     let samples = document["samples"].as_array().unwrap();
     let kinds: Vec<_> = samples.iter().map(|sample| sample["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["cpu", "memory", "disk", "network"]);
+    assert_eq!(kinds, ["cpu", "memory", "disk", "network", "agent"]);
     for sample in samples {
         assert_eq!(sample["host"], "web-1");
         assert_eq!(sample["tags"]["a"], "b");
@@ -59,7 +59,7 @@ fn second_reading_has_utilization_and_rates() {
 #[test]
 fn tables_name_every_group() {
     let text = printed(&Group::ALL, Format::Tables);
-    for title in ["Processors", "Memory", "File systems", "Interfaces", "Sockets"] {
+    for title in ["Processors", "Memory", "File systems", "Interfaces", "Sockets", "Agent"] {
         assert!(text.contains(title), "{title} is missing in\n{text}");
     }
 }

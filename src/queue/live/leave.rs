@@ -1,6 +1,6 @@
 //! How entries leave a generation: removed and counted in one atomic step, or given up.
 
-use super::{Live, META_KEY, REMOVALS_PER_SYNC, sealed};
+use super::{LOSSES_KEY, Live, META_KEY, REMOVALS_PER_SYNC, sealed};
 use crate::queue::{
     generation::{Change, StorageError},
     meta::Leaves,
@@ -32,11 +32,13 @@ impl Live {
         for gone in gone.chunks(REMOVALS_PER_SYNC) {
             let mut meta = self.meta.clone();
             meta.leave(gone.len() as u64, window.payload(gone), why);
+            let losses = self.losses_with(gone, why);
             let mut changes = window.vacate(gone, |key| self.generation.get(key))?;
             if let Some(head) = window.head_behind(gone) {
                 meta.head = head;
                 let only_removals = changes.iter().all(|(_, value)| value.is_none());
-                if only_removals && self.swept.len() + changes.len() < SWEEP_AT {
+                if losses.is_none() && only_removals && self.swept.len() + changes.len() < SWEEP_AT
+                {
                     self.swept.extend(changes.into_iter().map(|(key, _)| key));
                     self.note(meta)?;
                     continue;
@@ -45,45 +47,20 @@ impl Live {
             changes.extend(self.swept.drain(..).map(|key| (key, None)));
             self.unsynced_removals += changes.len();
             changes.push((META_KEY.to_vec(), Some(sealed(&meta)?)));
+            if let Some(losses) = &losses {
+                changes.push((LOSSES_KEY.to_vec(), Some(sealed(losses)?)));
+            }
             let changes: Vec<Change<'_>> =
                 changes.iter_mut().map(|(key, value)| (key.as_slice(), value.take())).collect();
             self.generation.commit(changes)?;
             self.meta = meta;
+            if let Some(losses) = losses {
+                self.losses = losses;
+            }
             if self.unsynced_removals >= REMOVALS_PER_SYNC {
                 self.sync()?;
             }
         }
         Ok(())
-    }
-
-    /// Removes whatever values are left and counts the entries that must have been in them as
-    /// corrupt: called when a scan finds no entry though there should be some.
-    pub(in crate::queue) fn give_up(&mut self) -> Result<u64, StorageError> {
-        let lost = self.counts().samples;
-        let (from, to) = self.bounds();
-        let keys = self.generation.scan(&from, &to)?.map(|item| item.map(|(key, _)| key));
-        for keys in keys.collect::<Result<Vec<_>, _>>()?.chunks(REMOVALS_PER_SYNC) {
-            self.generation.commit(keys.iter().map(|key| (key.as_slice(), None)).collect())?;
-            self.sync()?;
-        }
-        let mut meta = self.meta.clone();
-        meta.left.dropped.corrupt += lost;
-        meta.left_bytes = meta.running_total - meta.base_total;
-        self.note(meta)?;
-        Ok(lost)
-    }
-
-    /// Counts as corrupt what is missing between the end and `next_seq`; durable when this returns.
-    pub(in crate::queue) fn lose_tail(
-        &mut self,
-        next_seq: u64,
-        running_total: u64,
-    ) -> Result<(), StorageError> {
-        let mut meta = self.meta.clone();
-        meta.left.dropped.corrupt += next_seq.saturating_sub(meta.next_seq);
-        meta.left_bytes += running_total.saturating_sub(meta.running_total);
-        meta.running_total = running_total.max(meta.running_total);
-        meta.next_seq = next_seq.max(meta.next_seq);
-        self.note_durably(meta)
     }
 }

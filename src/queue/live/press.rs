@@ -66,17 +66,17 @@ mod tests {
     use super::*;
     use crate::queue::{
         commit::Commit,
-        live::tests::{meta, sample},
+        live::tests::{create, meta, sample},
         meta::Leaves,
     };
 
     /// A generation with `count` values of one entry each.
     fn filled(directory: &std::path::Path, count: u64) -> Live {
-        let mut live = Live::create(&directory.join("gen"), &meta(), &[]).unwrap();
+        let mut live = create(&directory.join("gen"), &meta());
         let payload = record::payload(uuid::Uuid::nil(), &sample()).unwrap();
         for seq in 1..=count {
             let mut commit = Commit::after(seq, live.meta.running_total);
-            commit.add(&payload, jiff::Timestamp::UNIX_EPOCH);
+            commit.add(&payload, crate::clock::Moment::default());
             live.append(commit.take_values()).unwrap();
             live.advance(commit.next_seq, commit.running_total);
         }

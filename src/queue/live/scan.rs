@@ -1,8 +1,7 @@
 //! What a generation holds, read through its database. Nothing here changes anything.
 
-use jiff::Timestamp;
-
 use super::Live;
+use crate::clock::{Moment, Stamp};
 use crate::queue::{
     commit::Value,
     generation::StorageError,
@@ -73,8 +72,8 @@ impl Live {
         Ok(values)
     }
 
-    /// The wall clock of the newest entry.
-    pub(in crate::queue) fn newest_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
+    /// When the newest entry was taken.
+    pub(in crate::queue) fn newest_stamp(&self) -> Result<Option<Stamp>, StorageError> {
         let (from, to) = self.bounds();
         let mut reading = Reading::default();
         // The last value may hold no more than the end of a long record.
@@ -86,6 +85,6 @@ impl Live {
             let (key, value) = item?;
             reading.take(key, &value);
         }
-        Ok(reading.found.last().map(|found| found.entry.sample.timestamp))
+        Ok(reading.found.last().map(|found| Moment::of(&found.entry.sample)))
     }
 }

@@ -43,10 +43,10 @@ fn damaged_last_value_is_no_high_water_mark() {
 #[test]
 fn what_leaves_and_its_count_are_one_atomic_step() {
     let home = tempfile::tempdir().unwrap();
-    let mut live = Live::create(&home.path().join("gen"), &meta(), &[]).unwrap();
+    let mut live = create(&home.path().join("gen"), &meta());
     let payload = crate::queue::record::payload(uuid::Uuid::nil(), &sample()).unwrap();
     let mut commit = crate::queue::commit::Commit::after(1, 0);
-    (0..40).for_each(|_| commit.add(&payload, jiff::Timestamp::UNIX_EPOCH));
+    (0..40).for_each(|_| commit.add(&payload, crate::clock::Moment::default()));
     live.append(commit.take_values()).unwrap();
     live.advance(commit.next_seq, commit.running_total);
     // From the middle, so that a shared value is written anew; then all that is before.
@@ -58,6 +58,11 @@ fn what_leaves_and_its_count_are_one_atomic_step() {
         assert_eq!(live.count().unwrap(), live.counts().samples);
     }
     assert_eq!(live.counts().ledger.acknowledged, 30);
+}
+
+/// A generation that begins with `meta` and nothing else.
+pub(super) fn create(path: &Path, meta: &Meta) -> Live {
+    Live::create(path, Notes { meta, catalog: &[], losses: &Losses::none() }).unwrap()
 }
 
 pub(super) fn meta() -> Meta {
@@ -102,10 +107,10 @@ fn options(directory: &Path) -> crate::queue::Options {
 fn spoiled(directory: &Path, count: u64, change: impl FnOnce(&mut Live)) {
     let meta = meta();
     let path = recovery::generation_path(directory, 1);
-    let mut live = Live::create(&path, &meta, &[]).unwrap();
+    let mut live = create(&path, &meta);
     let payload = record::payload(uuid::Uuid::nil(), &sample()).unwrap();
     let mut commit = crate::queue::commit::Commit::after(1, 0);
-    (0..count).for_each(|_| commit.add(&payload, jiff::Timestamp::UNIX_EPOCH));
+    (0..count).for_each(|_| commit.add(&payload, crate::clock::Moment::default()));
     live.append(commit.take_values()).unwrap();
     live.advance(commit.next_seq, commit.running_total);
     change(&mut live);

@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path};
 
 use super::{
-    blank, generation_path,
+    NOBODY, blank, generation_path,
     judge::{Care, Case, SEGMENTS},
 };
 use crate::queue::{
@@ -12,7 +12,8 @@ use crate::queue::{
     commit::Value,
     files,
     generation::StorageError,
-    live::{self, Live},
+    live::{self, Live, Notes},
+    losses::{Losses, Lost, Reason},
     meta::{Counts, Meta},
     salvage::{self, Salvage},
 };
@@ -26,14 +27,20 @@ pub(in crate::queue) const MENDED: &str = "mended-";
 pub(in crate::queue) enum Opened {
     /// As it was left.
     Whole(Live),
-    /// It was damaged: what could be read is in it, what couldn't is counted as corrupt.
-    Mended(Live),
+    /// It was damaged: what could be read is in it, what couldn't is counted as corrupt, and is
+    /// still to be noted.
+    Mended(Live, Vec<Lost>),
 }
 
 impl Opened {
-    pub(in crate::queue) fn live(self) -> Live {
+    /// The generation; adds what it lost to `lost`.
+    pub(in crate::queue) fn live(self, lost: &mut Vec<Lost>) -> Live {
         match self {
-            Self::Whole(live) | Self::Mended(live) => live,
+            Self::Whole(live) => live,
+            Self::Mended(live, gone) => {
+                lost.extend(gone);
+                live
+            }
         }
     }
 }
@@ -52,7 +59,7 @@ pub(in crate::queue) fn open_generation(
         Ok(live) => return Ok(Opened::Whole(live)),
         Err(what) => what,
     };
-    mend(options, first_seq, end, &raw.bytes)?;
+    let gone = mend(options, first_seq, end, &raw.bytes)?;
     drop(raw);
     let live = Live::open(&path, first_seq)?;
     let Counts { samples, ledger, .. } = live.counts();
@@ -64,7 +71,7 @@ pub(in crate::queue) fn open_generation(
         lost,
         "mended a damaged part of the queue"
     );
-    Ok(Opened::Mended(live))
+    Ok(Opened::Mended(live, gone))
 }
 
 /// Puts a generation with what can still be read in the place of a damaged one, which goes to the
@@ -74,19 +81,35 @@ fn mend(
     first_seq: u64,
     end: Option<u64>,
     bytes: &[u8],
-) -> Result<(), StorageError> {
+) -> Result<Vec<Lost>, StorageError> {
     let mut salvage = Salvage::of(bytes)?;
-    let base = salvage.meta.clone().unwrap_or_else(|| blank(None, first_seq));
+    let base = salvage.meta.clone().unwrap_or_else(|| Meta {
+        agent_id: salvage.agent_id().unwrap_or_default(),
+        ..blank(None, first_seq)
+    });
     salvage.keep(base.head.max(first_seq)..end.unwrap_or(u64::MAX));
     let last = salvage.ends().map_or(first_seq, |(_, last)| last + 1);
+    let is_newest = end.is_none();
     let end = end.unwrap_or_else(|| last.max(base.next_seq));
     let given_up = salvage.fit(room_to_mend(options, salvage.size())?);
     let mut meta = salvage.account(&base, first_seq, end);
+    if is_newest {
+        meta.machine = Some(NOBODY);
+    }
     // Those could be read; there was no room for them.
     let given_up = given_up.min(meta.left.dropped.corrupt);
     meta.left.dropped.corrupt -= given_up;
     meta.left.dropped.overflow += given_up;
-    replace(&options.directory, first_seq, salvage.into_values()?, meta)
+    let corrupt = meta.left.dropped.corrupt.saturating_sub(base.left.dropped.corrupt);
+    let from = base.head.max(first_seq);
+    let range = |reason, count| {
+        let agent_id = meta.agent_id;
+        Lost { agent_id, reason, first_seq: from, last_seq: end.saturating_sub(1), count }
+    };
+    let gone = salvage.gone(range(Reason::Corrupt, corrupt), range(Reason::Overflow, given_up));
+    let losses = salvage.losses.take().unwrap_or_else(Losses::none);
+    replace(&options.directory, first_seq, salvage.into_values()?, (meta, losses))?;
+    Ok(gone)
 }
 
 /// Bytes of values that may be written beside all that is there. The old quarantine makes way.
@@ -104,15 +127,16 @@ fn room_to_mend(options: &Options, wanted: u64) -> io::Result<u64> {
 
 /// Writes the open generation anew, as after a sync that failed.
 pub(in crate::queue) fn renew(directory: &Path, live: &Live) -> Result<(), StorageError> {
-    replace(directory, live.first_seq, live.values()?, live.meta.clone())
+    let notes = (live.meta.clone(), live.losses.clone());
+    replace(directory, live.first_seq, live.values()?, notes)
 }
 
-/// Puts a generation with these values and this meta record in the place of the one that is there.
+/// Puts a generation with these values and notes in the place of the one that is there.
 fn replace(
     directory: &Path,
     first_seq: u64,
     values: Vec<Value>,
-    meta: Meta,
+    (meta, losses): (Meta, Losses),
 ) -> Result<(), StorageError> {
     let unfinished = directory.join(format!("{}{MENDED}{first_seq:020}", live::UNBORN));
     let empty = Meta {
@@ -122,7 +146,8 @@ fn replace(
         left_bytes: 0,
         ..meta.clone()
     };
-    let mut mended = Live::create(&unfinished, &empty, &[])?;
+    let notes = Notes { meta: &empty, catalog: &[], losses: &losses };
+    let mut mended = Live::create(&unfinished, notes)?;
     mended.fill(values, meta)?;
     drop(mended);
     fs::rename(&unfinished, directory.join(format!("{MENDED}{first_seq:020}")))?;

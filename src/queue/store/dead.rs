@@ -33,6 +33,7 @@ impl Store {
             // Else a power cut brings it back into the queue, whatever became of the dead letter.
             self.front_live().sync()?;
         }
+        self.note_dead()?;
         self.shrink()?;
         Ok(count + gone.len() as u64)
     }
@@ -63,7 +64,9 @@ impl Store {
         from_seq: u64,
         max: usize,
     ) -> Result<Vec<DeadLetter>, StorageError> {
-        self.dead.list(from_seq, max, 1 << 20)
+        let found = self.dead.list(from_seq, max, 1 << 20)?;
+        self.note_dead()?;
+        Ok(found)
     }
 
     /// Dead letters are to be sent again, before everything else; how many.
@@ -84,7 +87,7 @@ impl Store {
         let purged = self.dead.remove(&seqs, Gone::Purged)?;
         if purged > 0 {
             self.note_drop();
-            self.newest.note(self.newest.meta.clone())?;
+            self.note_dead()?;
         }
         Ok(purged)
     }

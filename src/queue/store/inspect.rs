@@ -55,7 +55,8 @@ impl Store {
             Place::Closed(middle) => self.read_closed(middle, cursor),
         };
         let next = Some(end).filter(|end| *end < self.newest.meta.next_seq);
-        Ok(Page { entries: window.entries, next, damaged })
+        let read = self.clock.moment();
+        Ok(Page { entries: window.entries, next, damaged, read })
     }
 
     /// How much is queued, without dead letters that are to be sent again.

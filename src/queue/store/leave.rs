@@ -1,11 +1,24 @@
 //! How entries are lent and leave: peeked, acknowledged, expired. What was lent is remembered, so that
 //! exactly that can be settled, whatever else leaves meanwhile.
 
+use std::time::Duration;
+
 use super::Store;
-use crate::queue::{Entry, generation::StorageError, meta::Leaves, window::Window};
+use crate::{
+    clock::{Moment, Stamp},
+    queue::{Entry, generation::StorageError, meta::Leaves, window::Window},
+};
 
 /// No consumer asks for more.
 const MOST_LENT: usize = 20_000;
+
+/// How old what was stamped `then` is, by clocks that can be trusted: the time since boot for what is
+/// of this boot, however the wall clock was set since. What nobody can tell the age of, as it is of
+/// another boot whose clock, or this one's, is wrong, is as old as the queue has been open.
+fn age(now: &Moment, then: &Stamp, opened: &Moment) -> Duration {
+    let known = now.age(then).map(|age| Duration::try_from(age).unwrap_or_default());
+    known.or_else(|| now.since(opened)).unwrap_or_default()
+}
 
 impl Store {
     /// Reads the oldest entries, in order, of one generation, behind dead letters that are to be sent
@@ -17,6 +30,7 @@ impl Store {
     ) -> Result<Vec<Entry>, StorageError> {
         self.expire()?;
         let mut entries = self.dead.due(max_samples, max_bytes)?;
+        self.note_dead()?;
         let taken: u64 = entries.iter().map(|entry| entry.bytes).sum();
         let left = (max_samples - entries.len(), max_bytes.saturating_sub(taken));
         if self.front.is_none() || left.0 == 0 || (left.1 == 0 && !entries.is_empty()) {
@@ -38,7 +52,13 @@ impl Store {
 
     /// Removes those of `seqs` (ascending) that were peeked and are still there, and counts them
     /// as acknowledged. Returns how many they were.
-    pub(in crate::queue) fn settle(&mut self, seqs: &[u64]) -> Result<u64, StorageError> {
+    ///
+    /// The server was told of the losses up to the number `told` with them.
+    pub(in crate::queue) fn settle(
+        &mut self,
+        seqs: &[u64],
+        told: u64,
+    ) -> Result<u64, StorageError> {
         self.lend_again(seqs)?;
         let dead = self.settle_dead(seqs)?;
         let mut window = std::mem::take(&mut self.lent);
@@ -46,6 +66,8 @@ impl Store {
         let result = self.leave(&mut window, &gone, Leaves::Acknowledged);
         self.lent = window;
         result?;
+        // After the entries: a crash in between tells the losses twice, not never.
+        self.reported(told)?;
         self.shrink()?;
         Ok(dead + gone.len() as u64)
     }
@@ -78,10 +100,12 @@ impl Store {
     /// Drops what is older than the configured age.
     pub(super) fn expire(&mut self) -> Result<(), StorageError> {
         let Some(max_age) = self.options.max_age else { return Ok(()) };
-        let Ok(oldest) = self.clock.now().checked_sub(max_age) else { return Ok(()) };
-        while self.front.is_some_and(|(_, timestamp)| timestamp < oldest) {
+        let now = self.clock.moment();
+        let opened = self.opened;
+        let is_old = |stamp: &Stamp| age(&now, stamp, &opened) > max_age;
+        while self.front.is_some_and(|(_, stamp)| is_old(&stamp)) {
             let mut window = self.front_live().scan(100, u64::MAX)?;
-            let expired = window.entries.iter().take_while(|entry| entry.sample.timestamp < oldest);
+            let expired = window.entries.iter().take_while(|it| is_old(&Moment::of(&it.sample)));
             let gone: Vec<_> = expired.map(|entry| entry.seq).collect();
             if gone.is_empty() {
                 break;
@@ -114,7 +138,7 @@ impl Store {
                 let window = live.scan(1, u64::MAX)?;
                 if let (Some(head), Some(first)) = (window.head(), window.entries.first()) {
                     live.nothing_below(head);
-                    self.front = Some((first.seq, first.sample.timestamp));
+                    self.front = Some((first.seq, Moment::of(&first.sample)));
                     self.is_judged = false;
                     return Ok(());
                 }

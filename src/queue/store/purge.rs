@@ -2,9 +2,11 @@
 //! goes, else some entries in one atomic step. It is counted as purged in the step in which it goes.
 
 use super::Store;
+use crate::clock::{Moment, Stamp};
 use crate::queue::{
     generation::StorageError,
     inspector::{Amount, Purged, Selection},
+    losses::Reason,
     meta::Leaves,
 };
 
@@ -18,8 +20,9 @@ impl Store {
         selection: Selection,
         through: u64,
     ) -> Result<Purged, StorageError> {
-        let goes = |seq, timestamp| seq <= through && selection.takes(timestamp);
-        if !self.front.is_some_and(|(seq, timestamp)| goes(seq, timestamp)) {
+        let now = self.clock.moment();
+        let goes = |seq, stamp: &Stamp| seq <= through && selection.takes(&now, stamp);
+        if !self.front.is_some_and(|(seq, stamp)| goes(seq, &stamp)) {
             return Ok(Purged { done: true, ..Purged::default() });
         }
         let amount = if self.front_goes(selection, through)? {
@@ -33,13 +36,14 @@ impl Store {
 
     /// Whether all of the oldest generation goes.
     fn front_goes(&mut self, selection: Selection, through: u64) -> Result<bool, StorageError> {
+        let now = self.clock.moment();
         let live = self.front_live();
         if live.meta.next_seq > through + 1 {
             return Ok(false);
         }
         let Selection::OlderThan(_) = selection else { return Ok(true) };
-        let newest = live.newest_timestamp()?;
-        if !newest.is_some_and(|newest| selection.takes(newest)) {
+        let newest = live.newest_stamp()?;
+        if !newest.is_some_and(|newest| selection.takes(&now, &newest)) {
             return Ok(false);
         }
         // The clock may have been set back between the first and the last.
@@ -47,7 +51,7 @@ impl Store {
         loop {
             let window = live.scan_from(from, 1000, 1 << 20)?;
             let Some(last) = window.entries.last() else { return Ok(true) };
-            if !window.entries.iter().all(|entry| selection.takes(entry.sample.timestamp)) {
+            if !window.entries.iter().all(|it| selection.takes(&now, &Moment::of(&it.sample))) {
                 return Ok(false);
             }
             from = from.max(last.seq).saturating_add(1);
@@ -59,16 +63,13 @@ impl Store {
         if self.oldest.is_none() {
             self.rotate()?;
         }
-        let samples = self.drop_oldest(|dropped| &mut dropped.purged)?;
+        let samples = self.drop_oldest(Reason::Purged)?;
         Ok(Amount { samples, bytes })
     }
 
-    fn purge_some(
-        &mut self,
-        goes: impl Fn(u64, jiff::Timestamp) -> bool,
-    ) -> Result<Amount, StorageError> {
+    fn purge_some(&mut self, goes: impl Fn(u64, &Stamp) -> bool) -> Result<Amount, StorageError> {
         let mut window = self.front_live().scan(STEP, 1 << 20)?;
-        let going = window.entries.iter().take_while(|e| goes(e.seq, e.sample.timestamp));
+        let going = window.entries.iter().take_while(|e| goes(e.seq, &Moment::of(&e.sample)));
         let gone: Vec<_> = going.map(|entry| entry.seq).collect();
         let amount = Amount { samples: gone.len() as u64, bytes: window.payload(&gone) };
         self.note_drop();

@@ -5,7 +5,12 @@
 use uuid::Uuid;
 
 use super::Store;
-use crate::queue::{Ledger, generation::StorageError, recovery};
+use crate::queue::{
+    Ledger,
+    generation::StorageError,
+    losses::{Loss, Losses, Lost, Reason},
+    recovery,
+};
 
 /// What this process knows of the queue: all of it was confirmed.
 #[derive(Debug, Clone)]
@@ -15,19 +20,41 @@ pub(in crate::queue) struct Memory {
     pub(in crate::queue) running_total: u64,
     /// The ledger if everything that is queued were lost now.
     pub(in crate::queue) all_lost: Ledger,
+    /// What the server isn't known to have been told of, and all that was ever lost.
+    losses: (Vec<Loss>, Ledger),
+    /// What is queued.
+    queued: Lost,
+}
+
+impl Memory {
+    /// What the server is to be told if everything that is queued were lost now.
+    pub(in crate::queue) fn losses_if_all_lost(&self) -> Losses {
+        let (waiting, noted) = &self.losses;
+        let mut losses = Losses::none();
+        losses.restore(waiting);
+        losses.noted = *noted;
+        losses.number_by(&std::sync::Arc::default());
+        losses.note(self.queued);
+        losses
+    }
 }
 
 impl Store {
     /// What is known of the queue now.
     pub(in crate::queue) fn memory(&self) -> Memory {
         let mut all_lost = self.ledger_of_queue();
-        all_lost.dropped.corrupt += self.counts().map(|counts| counts.samples).sum::<u64>();
+        let count = self.counts().map(|counts| counts.samples).sum::<u64>();
+        all_lost.dropped.corrupt += count;
+        let first_seq = self.front.map_or(self.next_seq(), |(seq, _)| seq);
+        let all = self.newest.lost(Reason::Corrupt, first_seq, self.next_seq());
         let meta = &self.newest.meta;
         Memory {
             agent_id: meta.agent_id,
             next_seq: meta.next_seq,
             running_total: meta.running_total,
             all_lost,
+            losses: self.known_losses(),
+            queued: Lost { count, ..all },
         }
     }
 
@@ -43,12 +70,14 @@ impl Store {
             let lost = memory.next_seq - found;
             tracing::error!(lost, "the end of the queue is gone");
             self.note_drop();
-            self.newest.lose_tail(memory.next_seq, memory.running_total)?;
+            let lost = self.newest.lose_tail(memory.next_seq, memory.running_total)?;
+            self.note_lost(&[lost])?;
         }
         if suspect {
             self.make_room_to_renew()?;
             self.renew_newest()?;
         }
+        self.restore_losses(&memory.losses.0)?;
         self.newest.sync()?;
         self.tail.note(self.next_seq());
         Ok(found.saturating_sub(memory.next_seq))
@@ -61,6 +90,7 @@ impl Store {
         recovery::renew(&self.options.directory, &self.newest)?;
         let path = recovery::generation_path(&self.options.directory, first_seq);
         self.newest = super::Live::open(&path, first_seq)?;
+        self.newest.losses.number_by(&self.numbers);
         Ok(())
     }
 }

@@ -5,9 +5,10 @@ use std::fs;
 
 use super::{Middle, Store};
 use crate::queue::{
-    Dropped, Ledger, Overflow, files,
+    Ledger, Overflow, files,
     generation::{MAX_COMMIT, StorageError},
-    live::Live,
+    live::{Live, Notes},
+    losses::{Lost, Reason},
     meta::{Closed, Counts},
     record::block::MAX_FRAMES,
     recovery::{self, Care, Opened},
@@ -120,22 +121,21 @@ impl Store {
             }
             self.rotate()?;
         }
-        let samples = self.drop_oldest(|dropped| &mut dropped.overflow)?;
+        let samples = self.drop_oldest(Reason::Overflow)?;
         tracing::debug!(samples, "the oldest entries gave way");
         Ok(true)
     }
 
     /// Removes the oldest generation, which isn't the newest, with all that is in it, counted by
     /// `reason`; returns how many samples that were.
-    pub(super) fn drop_oldest(
-        &mut self,
-        reason: fn(&mut Dropped) -> &mut u64,
-    ) -> Result<u64, StorageError> {
+    pub(super) fn drop_oldest(&mut self, reason: Reason) -> Result<u64, StorageError> {
         let Some(oldest) = &self.oldest else { return Ok(0) };
         let (Counts { samples, mut ledger, .. }, end) = (oldest.counts(), oldest.meta.next_seq);
-        *reason(&mut ledger.dropped) += samples;
+        *reason.count(&mut ledger) += samples;
+        let first_seq = self.front.map_or(oldest.meta.head, |(seq, _)| seq);
+        let lost = Lost { count: samples, ..oldest.lost(reason, first_seq, end) };
         self.note_drop();
-        self.fold(ledger)?;
+        self.fold(ledger, Some(lost))?;
         self.lent.forget_below(end);
         self.find_front()?;
         Ok(samples)
@@ -144,16 +144,21 @@ impl Store {
     /// Removes the oldest generation, which is empty and isn't the newest.
     pub(super) fn retire_oldest(&mut self) -> Result<(), StorageError> {
         let ledger = self.oldest.as_ref().map(|oldest| oldest.counts().all_lost());
-        ledger.map_or(Ok(()), |ledger| self.fold(ledger))
+        ledger.map_or(Ok(()), |ledger| self.fold(ledger, None))
     }
 
-    /// Adds the oldest generation's ledger to what the newest carries, durably, then removes it.
-    fn fold(&mut self, ledger: Ledger) -> Result<(), StorageError> {
+    /// Adds the oldest generation's ledger, and what it lost, to what the newest carries, durably,
+    /// then removes it.
+    fn fold(&mut self, ledger: Ledger, lost: Option<Lost>) -> Result<(), StorageError> {
         let Some(oldest) = &self.oldest else { return Ok(()) };
-        let mut meta = self.newest.meta.clone();
+        let (mut meta, mut losses) = (self.newest.meta.clone(), self.newest.losses.clone());
         meta.carried.add(&ledger);
         meta.folded_through = oldest.first_seq;
-        self.newest.note_durably(meta)?;
+        losses.absorb(oldest.losses.clone());
+        if let Some(lost) = lost {
+            losses.note(lost);
+        }
+        self.newest.note_lost_durably(meta, losses)?;
         let directory = oldest.directory().to_owned();
         self.oldest = None;
         fs::remove_dir_all(&directory)?;
@@ -169,15 +174,16 @@ impl Store {
     /// Opens the generation from `first_seq` to `end`, which is the oldest and not the newest.
     pub(super) fn open_oldest(&mut self, first_seq: u64, end: u64) -> Result<(), StorageError> {
         let opened = recovery::open_generation(&self.options, first_seq, Some(end), Care::AsItIs)?;
-        let is_mended = matches!(opened, Opened::Mended(_));
-        self.oldest = Some(opened.live());
+        let is_mended = matches!(opened, Opened::Mended(..));
+        let mut lost = Vec::new();
+        self.oldest = Some(opened.live(&mut lost));
         if is_mended {
             self.note_drop();
             // The damaged one is in the quarantine; what was lent of it has other places.
             self.measure_rest();
             self.lent_limits = None;
         }
-        Ok(())
+        self.report_of_oldest(&lost)
     }
 
     /// Closes the newest generation and begins another.
@@ -190,8 +196,11 @@ impl Store {
         let mut catalog: Vec<_> = self.middle.iter().map(|middle| middle.closed).collect();
         catalog.extend(self.oldest.is_some().then_some(closed));
         let path = recovery::generation_path(&self.options.directory, meta.next_seq);
-        let new = Live::create(&path, &meta, &catalog)?;
-        let old = std::mem::replace(&mut self.newest, new);
+        let notes = Notes { meta: &meta, catalog: &catalog, losses: &old.losses };
+        let mut new = Live::create(&path, notes)?;
+        new.losses.number_by(&self.numbers);
+        let mut old = std::mem::replace(&mut self.newest, new);
+        old.losses = old.losses.handed_over();
         if self.oldest.is_some() {
             let on_disk = old.on_disk();
             let end = self.newest.first_seq;

@@ -74,7 +74,7 @@ fn part_that_is_mended_while_its_entries_are_lent_settles_exactly_those() {
     assert_eq!(store.disk_bytes(), files::tree_on_disk(home.path()));
     // In the new file they share other values.
     let some = &lent[33..36];
-    assert_eq!(store.settle(some).unwrap(), 3);
+    assert_eq!(store.settle(some, 0).unwrap(), 3);
     let mut acknowledged = 3;
     loop {
         let next = peek(&mut store, 200);
@@ -82,7 +82,7 @@ fn part_that_is_mended_while_its_entries_are_lent_settles_exactly_those() {
         if next.is_empty() {
             break;
         }
-        acknowledged += store.settle(&next).unwrap();
+        acknowledged += store.settle(&next, 0).unwrap();
     }
     let ledger = store.stats().ledger;
     assert_eq!((ledger.enqueued, ledger.acknowledged), (SAMPLES, acknowledged));
@@ -95,7 +95,7 @@ fn part_that_turns_out_to_be_damaged_when_its_turn_comes_is_counted_once_below_t
     let mut store = filled(home.path());
     let first_seq = store.middle[0].closed.first_seq;
     damage(&recovery::generation_path(home.path(), first_seq));
-    store.drop_oldest(|dropped| &mut dropped.purged).unwrap();
+    store.drop_oldest(crate::queue::losses::Reason::Purged).unwrap();
     assert!(home.path().join(recovery::QUARANTINE).exists());
     assert_eq!(store.disk_bytes(), files::tree_on_disk(home.path()));
 }
@@ -116,7 +116,7 @@ fn part_that_opens_and_can_not_be_read_to_its_end_is_mended_wherever_it_is() {
         let next = peek(&mut store, 200);
         let Some(end) = next.last() else { break };
         assert!(next[0] > last);
-        (last, delivered) = (*end, delivered + store.settle(&next).unwrap());
+        (last, delivered) = (*end, delivered + store.settle(&next, 0).unwrap());
     }
     let ledger = store.stats().ledger;
     assert_eq!((ledger.enqueued, ledger.acknowledged), (SAMPLES, delivered));

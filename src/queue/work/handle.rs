@@ -11,6 +11,7 @@ use crate::{
     queue::{
         Enqueued, Options, QueueError, files,
         generation::StorageError,
+        in_flight::{InFlight, Note},
         recovery,
         store::{Memory, Store},
         trouble::{self, Doing},
@@ -25,9 +26,11 @@ pub(in crate::queue) struct Home {
 }
 
 impl Home {
-    /// `memory` is what this process knows of the queue from before.
-    fn open(&self, memory: Option<&Memory>) -> Result<Store, StorageError> {
-        let parts = recovery::open(&self.options, self.machine, memory)?;
+    /// `memory` is what this process knows of the queue from before. Losses up to the number `told`
+    /// were on their way.
+    fn open(&self, memory: Option<&Memory>, told: u64) -> Result<Store, StorageError> {
+        let mut parts = recovery::open(&self.options, self.machine, memory)?;
+        parts.told = told;
         Store::new(parts, self.options.clone(), Arc::clone(&self.clock))
     }
 }
@@ -67,7 +70,8 @@ impl Work {
         let directory = &self.home.options.directory;
         files::create_directory(directory)?;
         self.lock.keep(directory)?;
-        let mut store = self.home.open(self.memory.as_ref())?;
+        let told = self.note.as_ref().and_then(Note::written).map_or(0, InFlight::told);
+        let mut store = self.home.open(self.memory.as_ref(), told)?;
         if let Some(memory) = &self.memory {
             let survivors = store.reclaim(memory, self.suspect)?;
             if self.batch.dropped == 0 {

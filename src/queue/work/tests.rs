@@ -111,7 +111,7 @@ fn what_was_peeked_is_settled_by_a_store_that_was_opened_since_wherever_it_stand
     fill(&mut work, 20);
     work.with(Doing::Other, |store| store.peek(20, u64::MAX)).unwrap();
     work.fail(&full(), Doing::Other);
-    let settled = work.with(Doing::Other, |store| store.settle(&[8, 9, 12]));
+    let settled = work.with(Doing::Other, |store| store.settle(&[8, 9, 12], 0));
     assert_eq!(settled.unwrap(), 3);
     let left = work.with(Doing::Other, |store| store.peek(20, u64::MAX)).unwrap();
     let expected: Vec<u64> = (1..=20).filter(|seq| ![8, 9, 12].contains(seq)).collect();

@@ -7,9 +7,9 @@ use proptest::{option, prelude::*};
 
 use super::*;
 use crate::sample::{
-    Cpu, CpuTimes, Device, DeviceKind, Disk, Filesystem, Inodes, Interface, InterfaceKind,
-    LoadAverage, LogicalCpu, Memory, Metrics, Mode, Network, Origin, Sample, Swap, TcpStates,
-    Ticks, Traffic, Unavailable,
+    Agent, Backlog, Cpu, CpuTimes, Delivering, Device, DeviceKind, Disk, Filesystem, Inodes,
+    Interface, InterfaceKind, LoadAverage, LogicalCpu, Memory, Metrics, Mode, Network, Origin,
+    Process, Sample, Swap, TcpStates, Ticks, Traffic, Unavailable, WallClock,
 };
 
 /// Small ones, round ones and huge ones.
@@ -119,6 +119,19 @@ fn disk() -> BoxedStrategy<Disk> {
         .boxed()
 }
 
+fn agent() -> BoxedStrategy<Agent> {
+    let state = prop::sample::select(vec!["idle", "backing_off", ""]);
+    (figure(), figure(), count(), ratio(), (state, option::of(any::<i64>())))
+        .prop_map(|(a, b, samples, cpu_utilization, (state, last_step))| Agent {
+            process: Process { uptime: a.map(Ticks), memory: b, cpu_utilization, cpu_time: None },
+            queue: Backlog { samples, oldest_age: b.map(Ticks), ..Backlog::default() },
+            forwarder: Delivering { state: state.into(), attempts: a, ..Delivering::default() },
+            clock: WallClock { steps: b, last_step },
+            ..Agent::default()
+        })
+        .boxed()
+}
+
 fn network() -> BoxedStrategy<Network> {
     let states = ["up", "down", ""].map(String::from);
     let state = option::of(prop::sample::select(states.to_vec()));
@@ -156,6 +169,7 @@ fn sample() -> BoxedStrategy<Sample> {
         memory().prop_map(Metrics::Memory),
         disk().prop_map(Metrics::Disk),
         network().prop_map(Metrics::Network),
+        agent().prop_map(Metrics::Agent),
     ];
     let at = -1_000_000_i64..4_000_000_000_000_000;
     (metrics, at, figure(), 0..100_000_u32)

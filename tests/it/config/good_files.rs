@@ -79,7 +79,8 @@ fn the_seeds_file_works_as_it_is() {
             (Group::Cpu, five),
             (Group::Memory, five),
             (Group::Disk, Duration::from_secs(30)),
-            (Group::Network, five)
+            (Group::Network, five),
+            (Group::Agent, Duration::from_mins(1))
         ]
     );
     let key = config.http.api_key.expect("a key");
@@ -131,7 +132,7 @@ fn every_key_does_what_it_says() {
          api_key_header: Authorization, hostname: web-1, tags: {site: $$eoul, b: '${NUMBER}'}}\n\
          metrics:\n  cpu: {interval: 1m, per_cpu: false}\n  memory: {enabled: false}\n  \
          disk: {exclude_types: [a*], exclude_mounts: [/mnt/*], exclude_devices: []}\n  \
-         network: {connections: false, exclude_interfaces: [eth0]}\n\
+         network: {connections: false, exclude_interfaces: [eth0]}\n  agent: {interval: 5m}\n\
          buffer: {directory: /b, max_size: 10MiB, min_free: 0, overflow: drop_newest, \
          max_age: 7d, sync: 500ms}\n\
          forwarder: {protocol: json, timeout: 5, connect_timeout: 1s, compression: zstd, \
@@ -142,7 +143,13 @@ fn every_key_does_what_it_says() {
     )
     .unwrap();
     let groups: Vec<_> = config.collect.groups.iter().map(|&(g, i)| (g, i.as_millis())).collect();
-    assert_eq!(groups, [(Group::Cpu, 60_000), (Group::Disk, 30_000), (Group::Network, 500)]);
+    let expected = [
+        (Group::Cpu, 60_000),
+        (Group::Disk, 30_000),
+        (Group::Network, 500),
+        (Group::Agent, 300_000),
+    ];
+    assert_eq!(groups, expected);
     assert_eq!(config.http.url, "https://h/x");
     assert_eq!(config.http.api_key.as_ref().unwrap().header, "authorization");
     assert_eq!(config.http.timeout, Duration::from_secs(5));

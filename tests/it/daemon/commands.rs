@@ -24,9 +24,9 @@ fn assert_keys(value: &Value, expected: &[&str]) {
 }
 
 fn assert_shape(stats: &Value) {
-    // `last_dropped` and `storage` are more than the contract lists.
+    // `last_dropped`, `unreported` and `storage` are more than the contract lists.
     let all = ["running", "pid", "version", "agent_id", "queue", "ledger", "forwarder"];
-    assert_keys(stats, &[&all[..], &["last_dropped", "storage"]].concat());
+    assert_keys(stats, &[&all[..], &["last_dropped", "unreported", "storage"]].concat());
     let queue = ["samples", "bytes", "disk_bytes", "max_bytes", "first_seq", "last_seq", "oldest"];
     let more = ["newest", "capacity_seconds", "dead_letters"];
     assert_keys(&stats["queue"], &[&queue[..], &more].concat());
@@ -47,6 +47,8 @@ fn stats_have_the_shape_of_the_contract_with_the_daemon_up_and_down() {
     let daemon = home.daemon();
     wait_until("delivery", || server.count() >= 8);
     wait_until("success is told", || home.stats()["forwarder"]["last_success"].is_string());
+    // The rate is written down when something leaves.
+    wait_until("four ticks are delivered", || server.count() >= 17);
     let up = home.stats();
     assert_shape(&up);
     assert_eq!(up["running"], true);

@@ -14,7 +14,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn all_four_kinds_arrive_in_the_shape_of_the_contract() {
+fn all_kinds_arrive_in_the_shape_of_the_contract() {
     let server = Server::start(Mode::Accept);
     let home = Home::new(
         &server.url(),
@@ -23,10 +23,11 @@ fn all_four_kinds_arrive_in_the_shape_of_the_contract() {
             ("collector.hostname", json!("web-1")),
             ("collector.tags", json!({"site": "seoul"})),
             ("metrics.disk.interval", json!("100ms")),
+            ("metrics.agent.interval", json!("100ms")),
         ],
     );
-    let _daemon = home.daemon();
-    wait_until("twelve samples", || server.count() >= 12);
+    let daemon = home.daemon();
+    wait_until("fifteen samples", || server.count() >= 15);
     let agent_id = home.stats()["agent_id"].clone();
     let mut kinds = BTreeMap::new();
     for (head, body) in server.requests() {
@@ -49,8 +50,25 @@ fn all_four_kinds_arrive_in_the_shape_of_the_contract() {
         }
     }
     server.assert_whole();
-    assert_eq!(kinds.len(), 4, "{kinds:?}");
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
     assert_figures(&kinds);
+    assert_own_figures(&kinds["agent"]);
+    drop(daemon);
+}
+
+fn assert_own_figures(agent: &Value) {
+    assert_has(agent, &["process", "queue", "ledger", "forwarder", "clock"]);
+    let process = &agent["process"];
+    assert!(process["memory"].as_u64().unwrap() > 1_000_000, "{process}");
+    assert!(process["uptime"].as_f64().unwrap() < 3_600.0, "{process}");
+    assert!(process["cpu_utilization"].as_f64().unwrap() >= 0.0, "{process}");
+    let ledger = &agent["ledger"];
+    let count = |name: &str| ledger[name].as_u64().unwrap();
+    let queued = agent["queue"]["samples"].as_u64().unwrap();
+    assert_eq!(count("enqueued"), count("acknowledged") + queued, "{agent}");
+    assert!(agent["forwarder"]["attempts"].as_u64().unwrap() >= 1, "{agent}");
+    assert_eq!(agent["forwarder"]["failures"], 0);
+    assert_eq!(agent["clock"], json!({"steps": 0, "last_step": null}));
 }
 
 fn assert_envelope(sample: &Value) {

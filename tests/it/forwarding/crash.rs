@@ -59,8 +59,8 @@ async fn note_of_a_request_that_is_damaged_is_ignored() {
     transport.attempted(1).await;
     let directory = rig.kill().await;
     let note = directory.path().join("queue/in-flight");
-    assert_eq!(std::fs::read(&note).unwrap().len(), 40);
-    std::fs::write(&note, [0xff; 4_000]).unwrap();
+    assert_eq!(std::fs::read(&note).unwrap().len(), 4096);
+    std::fs::write(&note, [0xff; 4_096]).unwrap();
     let transport = Scripted::default();
     let mut rig = Rig::resume(options(), transport.clone(), 0, directory).await;
     rig.idle().await;

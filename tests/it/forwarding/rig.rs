@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     future::pending,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -20,7 +21,7 @@ use collector::{
         Forwarder, Handle, Options, State, Status,
         flush::{Outcome, Progress, drain},
     },
-    queue::{self, Overflow, Owner, Producer, Stats, Sync},
+    queue::{self, Overflow, Owner, Producer, Queue, Stats, Sync},
     retry::Policy,
     sample::{Memory, Metrics, Origin, Sample},
     transport::{Delivery, Late, Reason, Transport},
@@ -201,15 +202,7 @@ impl<T: Transport + 'static> Rig<T> {
         more: u64,
         directory: TempDir,
     ) -> Self {
-        let queue_options = queue::Options {
-            directory: directory.path().join("queue"),
-            max_bytes: 100_000_000,
-            min_free_bytes: 0,
-            overflow: Overflow::DropOldest,
-            max_age: None,
-            sync: Sync::Every(60 * SECOND),
-        };
-        let queue = queue::open(queue_options, None, Arc::new(SystemClock), SECOND).unwrap();
+        let queue = open(directory.path());
         put(&queue.producer, queue.stats.clone(), more).await;
         let encoder = Box::new(Json::new(Compression::None));
         let (forwarder, handle) = Forwarder::new(options, queue.consumer, encoder, transport);
@@ -341,6 +334,22 @@ impl Clock for Virtual {
         let start: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         start.saturating_add(self.0.elapsed()).unwrap()
     }
+}
+
+pub(super) fn queue_options(directory: &Path) -> queue::Options {
+    queue::Options {
+        directory: directory.join("queue"),
+        max_bytes: 100_000_000,
+        min_free_bytes: 0,
+        overflow: Overflow::DropOldest,
+        max_age: None,
+        sync: Sync::Every(60 * SECOND),
+    }
+}
+
+/// The queue of a rig in `directory`.
+pub(super) fn open(directory: &Path) -> Queue {
+    queue::open(queue_options(directory), None, Arc::new(SystemClock), SECOND).unwrap()
 }
 
 /// Enqueues, and waits until the figures tell of it.

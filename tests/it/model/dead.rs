@@ -59,6 +59,7 @@ impl World {
         let taken = self.runtime.block_on(queue.consumer.acknowledge(&revived)).unwrap();
         assert_eq!(taken, count);
         self.list.acknowledged += taken;
+        self.list.delivered.extend(&seqs);
         self.list.dead.clear();
         self.drop_oldest(0);
     }

@@ -34,6 +34,8 @@ pub(super) enum Step {
     Acknowledge(u64),
     /// Only so many of the first ones were delivered.
     AcknowledgeFirst(usize),
+    /// A request delivers the first of what was peeked last and tells at most so many losses.
+    Report(usize),
     /// Of what was peeked last, those whose bit is set are refused: they become dead letters.
     SetAside(u64),
     /// All dead letters are sent again and taken; the process is killed in between, or not.
@@ -70,7 +72,10 @@ impl Plan {
     fn allows(&self, step: &Step) -> bool {
         let Setting { sync, overflow, max_bytes, max_age, disk_full } = self.setting;
         match step {
-            Step::Acknowledge(_) | Step::AcknowledgeFirst(_) | Step::SetAside(_) => self.peeked,
+            Step::Acknowledge(_)
+            | Step::AcknowledgeFirst(_)
+            | Step::Report(_)
+            | Step::SetAside(_) => self.peeked,
             // What isn't synced is only promised to survive a killed process. And what expires is
             // removed without a sync of its own, from the same file as what is acknowledged.
             Step::PowerCut(Loses::OldestFile, _) => sync == Sync::Always && max_age.is_none(),
@@ -116,6 +121,7 @@ impl ReferenceStateMachine for Small {
             2 => Just(Step::Acknowledge(u64::MAX)),
             2 => any::<u64>().prop_map(Step::Acknowledge),
             1 => (0_usize..12).prop_map(Step::AcknowledgeFirst),
+            2 => prop_oneof![1_usize..4, Just(1_000)].prop_map(Step::Report),
             1 => any::<u64>().prop_map(Step::SetAside),
             1 => any::<bool>().prop_map(Step::Revive),
             1 => Just(Step::PurgeDead),
@@ -169,6 +175,7 @@ impl ReferenceStateMachine for Large {
             3 => (1_usize..300).prop_map(|samples| Step::Peek(samples, 1 << 20)),
             3 => Just(Step::Acknowledge(u64::MAX)),
             1 => any::<u64>().prop_map(Step::Acknowledge),
+            2 => prop_oneof![1_usize..4, Just(1_000)].prop_map(Step::Report),
             1 => Just(Step::Reopen),
             1 => Just(Step::Kill),
             2 => power_cut(),

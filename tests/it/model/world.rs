@@ -10,7 +10,7 @@ use std::{
 
 use collector::{
     clock::{Clock as _, ManualClock},
-    queue::{self, Entry, Options, Overflow, Queue, Stats, record},
+    queue::{self, Entry, Loss, Options, Overflow, Queue, Stats, record},
     sample::{Cpu, Metrics, Origin, Sample},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,7 @@ use crate::support::copy_tree;
 use super::{
     crash::{self, Loses},
     plan::{Setting, Step},
+    report::Told,
 };
 
 /// Less room that was promised must be made within this time.
@@ -45,6 +46,8 @@ pub(super) struct List {
     pub(super) missing: u64,
     enqueued: u64,
     pub(super) acknowledged: u64,
+    /// Numbers that were acknowledged.
+    pub(super) delivered: BTreeSet<u64>,
     /// Dead letters by number, and how many were thrown away.
     pub(super) dead: BTreeSet<u64>,
     pub(super) purged: u64,
@@ -64,6 +67,14 @@ pub(super) struct World {
     pub(super) list: List,
     pub(super) lent: Vec<Entry>,
     pub(super) contents: BTreeMap<u64, Timestamp>,
+    pub(super) told: Told,
+    steps: u32,
+}
+
+impl List {
+    pub(super) fn enqueued(&self) -> u64 {
+        self.enqueued
+    }
 }
 
 impl World {
@@ -79,6 +90,8 @@ impl World {
             list: List::default(),
             lent: Vec::new(),
             contents: BTreeMap::new(),
+            told: Told::default(),
+            steps: 0,
         };
         world.open();
         world.list.before = world.stats();
@@ -104,7 +117,7 @@ impl World {
         self.queue = Some(opened.unwrap());
     }
 
-    fn stats(&self) -> Stats {
+    pub(super) fn stats(&self) -> Stats {
         self.queue.as_ref().unwrap().stats.borrow().clone()
     }
 
@@ -121,6 +134,7 @@ impl World {
                 let chosen: Vec<usize> = (0..self.lent.len().min(*count)).collect();
                 self.acknowledge(&chosen);
             }
+            Step::Report(most) => self.report(*most),
             Step::SetAside(mask) => self.set_aside(*mask),
             Step::Revive(killed) => self.revive(*killed),
             Step::PurgeDead => self.purge_dead(),
@@ -280,11 +294,20 @@ impl World {
     }
 
     fn acknowledge(&mut self, chosen: &[usize]) {
-        let chosen: Vec<_> = chosen.iter().map(|at| self.lent[*at].clone()).collect();
+        let chosen: Vec<_> = chosen.iter().map(|at| self.lent[*at].seq).collect();
+        self.acknowledge_seqs(&chosen, &[]);
+    }
+
+    pub(super) fn acknowledge_seqs(&mut self, seqs: &[u64], losses: &[Loss]) {
+        let chosen: Vec<_> =
+            self.lent.iter().filter(|entry| seqs.contains(&entry.seq)).cloned().collect();
         let queue = self.queue.as_mut().unwrap();
-        let gone = self.runtime.block_on(queue.consumer.acknowledge(&chosen)).unwrap();
+        let gone = self.runtime.block_on(queue.consumer.acknowledge_with(&chosen, losses)).unwrap();
         let there = self.list.entries.len();
-        self.list.entries.retain(|expected| chosen.iter().all(|entry| entry.seq != expected.seq));
+        let list = &mut self.list;
+        let here = list.entries.iter().filter(|expected| seqs.contains(&expected.seq));
+        list.delivered.extend(here.map(|expected| expected.seq));
+        list.entries.retain(|expected| !seqs.contains(&expected.seq));
         let left = (there - self.list.entries.len()) as u64;
         assert_eq!(gone, left, "exactly those that were there");
         self.list.acknowledged += gone;
@@ -313,6 +336,11 @@ impl World {
         let cap = self.setting.max_bytes;
         assert!(on_disk <= cap, "{on_disk} bytes on disk after {step:?}: {queue:?}");
         assert!(queue.disk_bytes <= cap, "after {step:?}: {queue:?}");
+        self.steps += 1;
+        // Looking changes what is joined with what.
+        if self.steps.is_multiple_of(3) {
+            self.compare_report();
+        }
     }
 
     /// Everything that is left comes out, in order.
@@ -322,6 +350,7 @@ impl World {
             self.step(setting, &Step::Peek(1_000, 1 << 20));
             self.step(setting, &Step::Acknowledge(u64::MAX));
         }
+        self.compare_report();
         let list = &self.list;
         assert!(list.entries.iter().all(|entry| entry.in_doubt), "{:?}", list.entries);
         assert_eq!(list.entries.len() as u64, list.missing);
