@@ -77,17 +77,31 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn drain(queue: &mut Queue, journal: &Journal) -> Result<Vec<Entry>, QueueError> {
-    let mut all = Vec::new();
+    let (mut all, mut failures) = (Vec::new(), 0);
     loop {
-        let entries = queue.consumer.peek(500, 1 << 20).await?;
-        if entries.is_empty() {
-            return Ok(all);
+        match take(queue, journal).await {
+            Ok(entries) if entries.is_empty() => return Ok(all),
+            Ok(entries) => all.extend(entries),
+            // As the forwarder does: a part that turns out to be damaged is mended when it is opened
+            // again.
+            Err(_) if failures < 3 => failures += 1,
+            Err(error) => return Err(error),
         }
-        journal.note_entries("taking", &entries);
-        queue.consumer.acknowledge(&entries).await?;
-        journal.note_entries("taken", &entries);
-        all.extend(entries);
     }
+}
+
+async fn take(queue: &mut Queue, journal: &Journal) -> Result<Vec<Entry>, QueueError> {
+    let entries = queue.consumer.peek(500, 1 << 20).await?;
+    journal.note_entries("taking", &entries);
+    let mut failures = 0;
+    while let Err(error) = queue.consumer.acknowledge(&entries).await {
+        failures += 1;
+        if failures > 3 {
+            return Err(error);
+        }
+    }
+    journal.note_entries("taken", &entries);
+    Ok(entries)
 }
 
 /// Whether the queue takes a sample and gives it back.
