@@ -41,8 +41,11 @@ impl Clock for SystemClock {
         reason = "the one place that reads the system's wall clock"
     )]
     fn now(&self) -> Timestamp {
-        // A system clock outside of the years -9999 to 9999 isn't a time; the epoch says "unknown".
-        Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+        // To the microsecond, as it is stored and told everywhere. A system clock outside of the years
+        // -9999 to 9999 isn't a time; the epoch says "unknown".
+        let now = Timestamp::try_from(std::time::SystemTime::now());
+        let whole = now.and_then(|now| Timestamp::from_microsecond(now.as_microsecond()));
+        whole.unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     fn moment(&self) -> Moment {

@@ -77,6 +77,21 @@ pub struct Options {
     pub sync: Sync,
 }
 
+#[cfg(test)]
+impl Options {
+    /// A small queue that forces everything to stable storage.
+    fn for_test(directory: &std::path::Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            max_bytes: 20_000_000,
+            min_free_bytes: 0,
+            overflow: Overflow::DropOldest,
+            max_age: None,
+            sync: Sync::Always,
+        }
+    }
+}
+
 /// Who gives way when the queue is full. Every drop is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -47,6 +47,8 @@ struct Found {
     again: u64,
     reused: u64,
     wrong: u64,
+    /// Answers that were an error, and right when they were asked for again.
+    asked_again: u64,
     ledger: Ledger,
     unbalanced: u64,
 }
@@ -66,50 +68,62 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let journal = Journal::open(&args.journal)?;
     let mut found = Found { confirmed: past.confirmed.len(), ..Found::default() };
     found.balance(&queue);
-    let entries = drain(&mut queue, &journal).await?;
+    let entries = drain(&mut queue, &journal, &mut found.asked_again).await?;
     found.compare(&past, &journal, &entries);
     found.allow(args.damaged.unwrap_or(0));
     found.balance(&queue);
-    let works = works(&mut queue, &journal, past.next(0)).await? && reopens(queue, &args);
+    let works = works(&mut queue, &journal, past.next(0), &mut found.asked_again).await?
+        && reopens(queue, &args);
     let well = works && found.is_well(&args);
     println!("opened=yes open_ms={open_ms} {found} works={}", if works { "yes" } else { "no" });
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn drain(queue: &mut Queue, journal: &Journal) -> Result<Vec<Entry>, QueueError> {
-    let (mut all, mut failures) = (Vec::new(), 0);
-    loop {
-        match take(queue, journal).await {
-            Ok(entries) if entries.is_empty() => return Ok(all),
-            Ok(entries) => all.extend(entries),
-            // As the forwarder does: a part that turns out to be damaged is mended when it is opened
-            // again.
-            Err(_) if failures < 3 => failures += 1,
-            Err(error) => return Err(error),
-        }
-    }
-}
+/// Most errors in a row that are answered by asking again.
+const PATIENCE: u64 = 3;
 
-async fn take(queue: &mut Queue, journal: &Journal) -> Result<Vec<Entry>, QueueError> {
-    let entries = queue.consumer.peek(500, 1 << 20).await?;
-    journal.note_entries("taking", &entries);
-    let mut failures = 0;
-    while let Err(error) = queue.consumer.acknowledge(&entries).await {
-        failures += 1;
-        if failures > 3 {
-            return Err(error);
+/// Takes everything out, as the forwarder would: a part that turns out to be damaged is mended when the
+/// queue opens it again, and it is asked once more.
+async fn drain(
+    queue: &mut Queue,
+    journal: &Journal,
+    asked_again: &mut u64,
+) -> Result<Vec<Entry>, QueueError> {
+    let (mut all, most) = (Vec::new(), *asked_again + PATIENCE);
+    loop {
+        let entries = match queue.consumer.peek(500, 1 << 20).await {
+            Err(_) if *asked_again < most => {
+                *asked_again += 1;
+                continue;
+            }
+            peeked => peeked?,
+        };
+        if entries.is_empty() {
+            return Ok(all);
         }
+        journal.note_entries("taking", &entries);
+        while let Err(error) = queue.consumer.acknowledge(&entries).await {
+            if *asked_again == most {
+                return Err(error);
+            }
+            *asked_again += 1;
+        }
+        journal.note_entries("taken", &entries);
+        all.extend(entries);
     }
-    journal.note_entries("taken", &entries);
-    Ok(entries)
 }
 
 /// Whether the queue takes a sample and gives it back.
-async fn works(queue: &mut Queue, journal: &Journal, number: u64) -> Result<bool, QueueError> {
+async fn works(
+    queue: &mut Queue,
+    journal: &Journal,
+    number: u64,
+    asked_again: &mut u64,
+) -> Result<bool, QueueError> {
     journal.note("offered", [number]);
     let done = queue.producer.enqueue(vec![content::sample(number, 300)]).await?;
     journal.note("confirmed", [number]);
-    let entries = drain(queue, journal).await?;
+    let entries = drain(queue, journal, asked_again).await?;
     let numbers: Vec<_> = entries.iter().map(|entry| content::number(&entry.sample)).collect();
     Ok(done.refused == 0 && numbers == [Some(number)])
 }
@@ -181,7 +195,9 @@ impl Found {
         let counted = self.ledger.dropped.corrupt;
         let corrupt = if args.damaged.is_some() { 0 } else { counted.saturating_sub(torn) };
         let faults = self.lost + self.reordered + self.repeated + self.reused + self.wrong;
-        faults + again + corrupt + self.unbalanced == 0
+        // Only what was damaged on purpose may turn out to be damaged.
+        let asked_again = if args.damaged.is_some() { 0 } else { self.asked_again };
+        faults + again + corrupt + asked_again + self.unbalanced == 0
     }
 }
 
@@ -193,8 +209,11 @@ impl std::fmt::Display for Found {
             f,
             "confirmed={confirmed} present={present} lost={lost} damaged={damaged} \
              reordered={reordered} repeated={repeated} again={again} reused={reused} \
-             wrong={wrong} corrupt={} overflow={} unbalanced={}",
-            self.ledger.dropped.corrupt, self.ledger.dropped.overflow, self.unbalanced
+             wrong={wrong} corrupt={} overflow={} unbalanced={} asked_again={}",
+            self.ledger.dropped.corrupt,
+            self.ledger.dropped.overflow,
+            self.unbalanced,
+            self.asked_again
         )
     }
 }

@@ -41,8 +41,7 @@ impl Live {
         meta: Meta,
         losses: Losses,
     ) -> Result<(), StorageError> {
-        self.generation
-            .commit(vec![(META_KEY, Some(sealed(&meta)?)), (LOSSES_KEY, Some(sealed(&losses)?))])?;
+        self.write_lost(&meta, &losses)?;
         (self.meta, self.losses) = (meta, losses);
         Ok(())
     }
@@ -54,11 +53,15 @@ impl Live {
         meta: Meta,
         losses: Losses,
     ) -> Result<(), StorageError> {
-        self.generation
-            .commit(vec![(META_KEY, Some(sealed(&meta)?)), (LOSSES_KEY, Some(sealed(&losses)?))])?;
+        self.write_lost(&meta, &losses)?;
         self.sync()?;
         (self.meta, self.losses) = (meta, losses);
         Ok(())
+    }
+
+    fn write_lost(&self, meta: &Meta, losses: &Losses) -> Result<(), StorageError> {
+        let changes = vec![(META_KEY, Some(sealed(meta)?)), (LOSSES_KEY, Some(sealed(losses)?))];
+        self.generation.commit(changes)
     }
 
     /// What was lost under the agent id of now, all of the range.

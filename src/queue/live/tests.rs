@@ -92,17 +92,6 @@ pub(super) fn sample() -> crate::sample::Sample {
     }
 }
 
-fn options(directory: &Path) -> crate::queue::Options {
-    crate::queue::Options {
-        directory: directory.to_owned(),
-        max_bytes: 20_000_000,
-        min_free_bytes: 0,
-        overflow: crate::queue::Overflow::DropOldest,
-        max_age: None,
-        sync: crate::queue::Sync::Always,
-    }
-}
-
 /// A queue of one part with `count` entries, to which `change` did something.
 fn spoiled(directory: &Path, count: u64, change: impl FnOnce(&mut Live)) {
     let meta = meta();
@@ -118,7 +107,7 @@ fn spoiled(directory: &Path, count: u64, change: impl FnOnce(&mut Live)) {
 
 /// What a queue that was opened all the same says of its entries, and the number that comes next.
 fn opened(directory: &Path) -> (u64, u64) {
-    let parts = recovery::open(&options(directory), None, None).unwrap();
+    let parts = recovery::open(&crate::queue::Options::for_test(directory), None, None).unwrap();
     let all = parts.oldest.iter().chain([&parts.newest]);
     (all.map(|live| live.counts().samples).sum(), parts.newest.meta.next_seq)
 }

@@ -5,7 +5,6 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use super::*;
 use crate::{
     clock::SystemClock,
-    queue::Overflow,
     sample::{Cpu, Metrics, Origin},
 };
 
@@ -23,14 +22,7 @@ fn filled(directory: &Path) -> Store {
 }
 
 fn open(directory: &Path) -> Store {
-    let options = Options {
-        directory: directory.to_owned(),
-        max_bytes: 20_000_000,
-        min_free_bytes: 0,
-        overflow: Overflow::DropOldest,
-        max_age: None,
-        sync: Sync::Always,
-    };
+    let options = Options::for_test(directory);
     let parts = recovery::open(&options, None, None).unwrap();
     Store::new(parts, options, Arc::new(SystemClock)).unwrap()
 }

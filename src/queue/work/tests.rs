@@ -5,19 +5,12 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use super::*;
 use crate::{
     clock::SystemClock,
-    queue::{Options, Overflow, Sync, files},
+    queue::{Options, files},
     sample::{Cpu, Metrics, Origin, Sample},
 };
 
 fn work(directory: &Path) -> Work {
-    let options = Options {
-        directory: directory.to_owned(),
-        max_bytes: 20_000_000,
-        min_free_bytes: 0,
-        overflow: Overflow::DropOldest,
-        max_age: None,
-        sync: Sync::Always,
-    };
+    let options = Options::for_test(directory);
     let lock = Lock::take(directory, Duration::ZERO).unwrap();
     let ring = Arc::new(Ring::new(options.overflow));
     let home = Home { options, machine: None, clock: Arc::new(SystemClock) };

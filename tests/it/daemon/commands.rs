@@ -35,6 +35,10 @@ fn assert_shape(stats: &Value) {
     assert_keys(&stats["ledger"]["dropped"], &reasons);
     let forwarder = ["state", "since", "last_success", "last_error", "next_attempt"];
     assert_keys(&stats["forwarder"], &[&forwarder[..], &["consecutive_failures"]].concat());
+    for time in [&stats["forwarder"]["since"], &stats["forwarder"]["last_success"]] {
+        let fraction = time.as_str().and_then(|time| time.split_once('.')).map_or("", |(_, f)| f);
+        assert!(fraction.len() <= "123456Z".len(), "at most to the microsecond: {time}");
+    }
     assert_eq!(stats["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(stats["queue"]["max_bytes"], 100_000_000);
     assert_eq!(stats["queue"]["dead_letters"], 0);

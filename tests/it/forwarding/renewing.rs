@@ -93,6 +93,7 @@ async fn answer_that_comes_soon_after_the_stop_counts() {
     let rig = Rig::start(options(), first.clone(), 5).await;
     first.attempted(1).await;
     tokio::spawn(async {
+        // Of the test's own clock: the server takes two of the three seconds that a stop leaves.
         tokio::time::sleep(2 * SECOND).await;
         answer.send(Accepted).unwrap();
     });
