@@ -263,4 +263,4 @@ fn unsealed<T: serde::de::DeserializeOwned>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

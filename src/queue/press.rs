@@ -79,7 +79,11 @@ pub(super) fn all(values: &[Value]) -> io::Result<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::record::{self, MAX_VALUE};
+    use crate::queue::{
+        leaf::leaf,
+        record::{self, MAX_VALUE},
+        salvage::{self, Salvage},
+    };
 
     fn value(seq: u64, payload: &[u8]) -> Value {
         let frames: Vec<u8> =
@@ -149,5 +153,54 @@ mod tests {
                 assert!(kept.len() <= MAX_VALUE, "round {round}: {} bytes", kept.len());
             }
         }
+    }
+
+    /// A file with blocks of the entries 1 to 299 and a database's own bytes between them, and where
+    /// each block begins.
+    fn file() -> (Vec<u8>, Vec<usize>) {
+        let sample = crate::queue::live::tests::sample();
+        let payload = record::payload(uuid::Uuid::nil(), &sample).unwrap();
+        let values: Vec<_> = (1..300).map(|seq| value(seq, &payload)).collect();
+        let (mut bytes, mut places) = (b"a database's own".to_vec(), Vec::new());
+        for (_, block) in all(&values).unwrap().iter().rev() {
+            assert!(!block::is_loose(block), "only blocks");
+            places.push(bytes.len());
+            bytes.extend(block);
+            bytes.extend(b"cQr and more");
+        }
+        (bytes, places)
+    }
+
+    fn salvaged(bytes: &[u8]) -> Vec<u64> {
+        Salvage::of(bytes).unwrap().seqs().collect()
+    }
+
+    fn paged(bytes: &[u8]) -> Vec<u64> {
+        let (mut seqs, mut from) = (Vec::new(), 1);
+        while from < 300 {
+            let (window, next) = leaf(bytes, &(from..300), 7, 1 << 20);
+            seqs.extend(window.entries.iter().map(|entry| entry.seq));
+            from = next;
+        }
+        seqs
+    }
+
+    #[test]
+    fn blocks_are_found_in_raw_bytes_whatever_their_order() {
+        let (bytes, _) = file();
+        let every: Vec<u64> = (1..300).collect();
+        assert_eq!((salvaged(&bytes), paged(&bytes)), (every.clone(), every));
+        assert_eq!(salvage::highest_seq(&bytes).unwrap(), Some(299));
+    }
+
+    #[test]
+    fn damaged_block_costs_its_own_entries_and_no_others() {
+        let (mut bytes, places) = file();
+        let block = block::Block::parse(&bytes[places[1]..]).unwrap();
+        let (first, last) = block.seqs;
+        bytes[places[1] + record::HEADER + 20] ^= 8;
+        let rest: Vec<u64> = (1..300).filter(|seq| !(first..=last).contains(seq)).collect();
+        assert!(last > first && !rest.is_empty());
+        assert_eq!((salvaged(&bytes), paged(&bytes)), (rest.clone(), rest));
     }
 }

@@ -61,11 +61,11 @@ fn what_leaves_and_its_count_are_one_atomic_step() {
 }
 
 /// A generation that begins with `meta` and nothing else.
-pub(super) fn create(path: &Path, meta: &Meta) -> Live {
+pub(in crate::queue) fn create(path: &Path, meta: &Meta) -> Live {
     Live::create(path, Notes { meta, catalog: &[], losses: &Losses::none() }).unwrap()
 }
 
-pub(super) fn meta() -> Meta {
+pub(in crate::queue) fn meta() -> Meta {
     Meta {
         agent_id: uuid::Uuid::nil(),
         machine: None,
@@ -82,7 +82,7 @@ pub(super) fn meta() -> Meta {
     }
 }
 
-pub(super) fn sample() -> crate::sample::Sample {
+pub(in crate::queue) fn sample() -> crate::sample::Sample {
     crate::sample::Sample {
         timestamp: jiff::Timestamp::UNIX_EPOCH,
         since_boot: None,
