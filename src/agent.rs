@@ -21,12 +21,13 @@ use crate::{
         flush::{self, Outcome, Progress},
     },
     host,
-    queue::{self, Consumer, OpenError, Owner, Producer, Queue, Stats},
+    queue::{Consumer, OpenError, Owner, Producer, Queue, Stats},
     receiver::{self, Receiver},
     sampler, telemetry,
     transport::http::{ApiKey, BuildError, HttpTransport},
 };
 
+mod opening;
 mod own;
 mod reload;
 mod signals;
@@ -43,8 +44,6 @@ use supervision::{Sight, judge::Bounds};
 pub use supervisor::{News, Supervisor};
 use tasks::{Collecting, Task, Tasks};
 
-/// A `queue` command may hold the queue when the daemon starts: it is waited for so long.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the queue may take to close: after a signal the process is gone within 5 s.
 const CLOSE_TIME: Duration = Duration::from_millis(700);
 
@@ -74,6 +73,9 @@ pub enum AgentError {
     /// The system doesn't hand out signals.
     #[error("can't wait for signals")]
     Signals(#[source] io::Error),
+    /// There is no thread to be had.
+    #[error("can't start a thread")]
+    Thread(#[source] io::Error),
     /// A task ended that shouldn't: a bug. What was queued is durable.
     #[error("the task {0} ended unexpectedly; what was queued is safe")]
     Task(&'static str),
@@ -111,7 +113,10 @@ pub struct Start {
 /// durable. SIGHUP has it read the configuration anew.
 pub async fn run(config: Config, mut start: Start) -> Result<(), AgentError> {
     let mut signals = Signals::new(start.asked.take()).map_err(AgentError::Signals)?;
-    let (mut agent, owner) = Agent::begin(config, start).await?;
+    // First, so that a configuration that can't work touches no queue.
+    let transport = HttpTransport::new(config.http.clone())?;
+    let Some(queue) = opening::open(&config, &mut signals).await? else { return Ok(()) };
+    let (mut agent, owner) = Agent::begin(config, start, transport, queue).await?;
     agent.tell(News::Ready);
     let failed = agent.serve(&mut signals).await;
     agent.tell(News::Stopping);
@@ -143,11 +148,15 @@ struct Agent {
 }
 
 impl Agent {
-    /// Opens the queue and starts the tasks.
-    async fn begin(config: Config, start: Start) -> Result<(Self, Owner), AgentError> {
+    /// Starts the tasks around the open queue.
+    async fn begin(
+        config: Config,
+        start: Start,
+        transport: HttpTransport,
+        queue: Queue,
+    ) -> Result<(Self, Owner), AgentError> {
         let Start { receiver, env_file, log, supervisor, .. } = start;
-        let transport = HttpTransport::new(config.http.clone())?;
-        let Queue { producer, consumer, inspector, stats, owner } = open(&config)?;
+        let Queue { producer, consumer, inspector, stats, owner } = queue;
         let receive = match receiver {
             Some(address) => Some(receive(&config, &address).await?),
             None => None,
@@ -323,11 +332,6 @@ pub async fn flush(
     drop(task);
     owner.close();
     Ok(outcome)
-}
-
-fn open(config: &Config) -> Result<Queue, OpenError> {
-    let machine_id = host::machine_id();
-    queue::open(config.queue.clone(), machine_id.as_deref(), Arc::new(SystemClock), LOCK_PATIENCE)
 }
 
 fn encoder(config: &Config) -> Box<dyn Encoder> {

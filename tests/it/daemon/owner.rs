@@ -38,6 +38,27 @@ fn daemon_waits_for_a_command_that_holds_the_queue() {
 }
 
 #[test]
+fn daemon_that_waits_for_the_queue_ends_when_it_is_told_to() {
+    let home = Home::new("http://127.0.0.1:9", &[]);
+    assert_eq!(home.daemon().stop().code, Some(0));
+    let lock = File::options().read(true).write(true).open(home.path("buffer/lock")).unwrap();
+    lock.try_lock().unwrap();
+    let waiting = home.spawn(&["run"]);
+    // It tries the lock again and again: that it has the file open shows that it waits.
+    let descriptors = format!("/proc/{}/fd", waiting.pid());
+    wait_until("it waits for the lock", || {
+        fs::read_dir(&descriptors).is_ok_and(|entries| {
+            entries.flatten().any(|entry| {
+                fs::read_link(entry.path()).is_ok_and(|path| path.ends_with("buffer/lock"))
+            })
+        })
+    });
+    // After five seconds it would end with 75.
+    let ended = waiting.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
 fn queue_command_beside_an_owner_that_does_not_answer_ends_with_75() {
     let home = Home::new("http://127.0.0.1:9", &[]);
     assert_eq!(home.daemon().stop().code, Some(0));
