@@ -70,8 +70,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     found.balance(&queue);
     let entries = drain(&mut queue, &journal, &mut found.asked_again).await?;
     found.compare(&past, &journal, &entries);
-    found.allow(args.damaged.unwrap_or(0));
+    // What is damaged is known when everything has had its turn.
     found.balance(&queue);
+    found.allow(args.damaged.unwrap_or(0));
     let works = works(&mut queue, &journal, past.next(0), &mut found.asked_again).await?
         && reopens(queue, &args);
     let well = works && found.is_well(&args);
