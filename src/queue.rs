@@ -37,6 +37,7 @@ mod nudge;
 mod owner;
 mod press;
 mod producer;
+mod raw;
 mod reading;
 pub mod record;
 mod recovery;

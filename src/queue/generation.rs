@@ -26,9 +26,9 @@ pub(super) const MAX_COMMIT: usize = 32 << 10;
 const SEGMENT: usize = 512 << 10;
 const CACHE: u64 = 4 << 20;
 /// Dropping a handle doesn't wait for sled's pool, which may hold the file's lock a little longer.
-const REOPEN_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const REOPEN_PATIENCE: Duration = Duration::from_millis(500);
 /// A generation opens in milliseconds; on a disk that takes seconds for a sync, in some of those.
-const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Why the database didn't do what it was told. A variant is a reaction of the caller.
 #[derive(Debug, thiserror::Error)]
@@ -340,7 +340,8 @@ fn config(directory: &Path) -> sled::Config {
         .use_compression(false)
 }
 
-fn remove_snapshots(directory: &Path, which: impl Fn(&str) -> bool) -> io::Result<()> {
+/// Removes the snapshots in `directory` whose names are those.
+pub(super) fn remove_snapshots(directory: &Path, which: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -14,6 +14,7 @@ use super::{
     generation::{Generation, MAX_COMMIT, StorageError},
     losses::Losses,
     meta::{Closed, Counts, Meta},
+    raw::{self, Look},
     record::{self, DecodeError, block},
     window::Window,
 };
@@ -77,9 +78,20 @@ impl Live {
         ])?;
         generation.sync()?;
         drop(generation);
+        let raw = raw::read(unborn)?;
         fs::rename(unborn, path)?;
         files::sync_directory(path.parent().unwrap_or(path))?;
-        Self::open(path, meta.next_seq)
+        Self::open_as_written(path, meta, &raw)
+    }
+
+    /// Opens a generation with these bytes, of which it is known that it must hold `meta`.
+    fn open_as_written(path: &Path, meta: &Meta, raw: &raw::Raw) -> Result<Self, StorageError> {
+        let opened = raw.open(path, || {
+            let live = Self::open(path, meta.next_seq)?;
+            let is_right = !live.meta.is_behind(meta);
+            Ok(if is_right { Look::Right(live) } else { Look::Wrong("it is empty".into()) })
+        })?;
+        opened.map_err(StorageError::Damaged)
     }
 
     /// Opens a generation. A record that was never complete was never confirmed, and goes.

@@ -89,6 +89,19 @@ impl Meta {
             && is_possible(carried)
     }
 
+    /// Of the meta records of one generation a later one has a higher age: none of these numbers falls.
+    pub(super) fn age(&self) -> [u64; 4] {
+        let Ledger { acknowledged, dead_lettered, dropped, .. } = self.left;
+        let left = acknowledged + dead_lettered + dropped.total();
+        [self.next_seq, left, self.carried.enqueued, self.folded_through]
+    }
+
+    /// Whether `other`, which is of the same generation, knows of something that this doesn't. Entries
+    /// behind a meta record move its `next_seq` on alone.
+    pub(super) fn is_behind(&self, other: &Self) -> bool {
+        self.age().iter().zip(other.age()).any(|(mine, other)| *mine < other)
+    }
+
     /// What is and was in a generation that began at `first_seq`.
     pub(super) fn counts(&self, first_seq: u64) -> Counts {
         let mut ledger = self.left;

@@ -72,8 +72,9 @@ pub(super) fn open(
         None => fresh(directory, machine, memory)?,
         Some(first_seq) => open_generation(options, first_seq, None, care)?.live(&mut lost),
     };
-    if memory.is_none() {
-        lost.extend(reach_tail(directory, &mut newest)?);
+    match memory {
+        None => lost.extend(reach_tail(directory, &mut newest)?),
+        Some(memory) => lost.extend(reach_memory(memory, &mut newest, machine)?),
     }
     if !is_of_here(&mut newest, machine)? {
         // What is in it keeps its agent id.
@@ -96,6 +97,22 @@ fn reach_tail(directory: &Path, newest: &mut Live) -> Result<Option<Lost>, Stora
     tracing::error!(lost, "the end of the queue is gone");
     newest.meta.machine = Some(NOBODY);
     newest.lose_tail(reached, newest.meta.running_total).map(Some)
+}
+
+/// The newest generation was mended, and this process knows how far it had come: what its end lacks is
+/// lost, and no number comes twice, so that the agent id stays.
+fn reach_memory(
+    memory: &Memory,
+    newest: &mut Live,
+    machine: Option<Uuid>,
+) -> Result<Option<Lost>, StorageError> {
+    let is_same = newest.meta.agent_id == memory.agent_id;
+    if !is_same || newest.meta.machine != Some(NOBODY) {
+        return Ok(None);
+    }
+    let reached = memory.next_seq.max(newest.meta.next_seq);
+    newest.meta.machine = machine;
+    newest.lose_tail(reached, memory.running_total).map(Some)
 }
 
 /// Removes generations whose creation a crash cut short: nothing was ever confirmed in them.

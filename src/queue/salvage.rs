@@ -2,7 +2,7 @@
 //! bytes of its file without the database. It believes nothing that a checksum doesn't confirm, and
 //! panics on no bytes.
 
-use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
+use std::{collections::BTreeMap, io, ops::Range};
 
 use memchr::memmem;
 use uuid::Uuid;
@@ -10,55 +10,18 @@ use uuid::Uuid;
 use super::{
     Ledger,
     commit::Value,
-    files,
     generation::StorageError,
     losses::{Losses, Lost},
     meta::Meta,
     press,
     reading::Reading,
-    record::{self, DecodeError, MAGIC, MAX_VALUE, block::Block},
+    record::{self, DecodeError, MAGIC, MAX_VALUE, SEAL, block::Block},
 };
 
 /// How [`MAGIC`] and [`SEAL`] begin.
 const COMMON: &[u8] = b"cQ";
 /// No meta record has so many bytes.
 const LONGEST_META: usize = 1024;
-/// What is read at once where the disk refuses to be read.
-const PAGE: usize = 4096;
-
-/// The bytes of a database file. Pages that the disk refuses are zeros, and counted.
-pub(super) struct Raw {
-    pub(super) bytes: Vec<u8>,
-    pub(super) unreadable: u64,
-}
-
-/// The bytes of a generation's database as they lie on the disk. To be read before sled opens it: its
-/// opening cuts off what lies behind a damaged stretch. Bounded by the file, which the queue bounds.
-pub(super) fn read(directory: &Path) -> Result<Raw, StorageError> {
-    let path = directory.join("db");
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Raw { bytes, unreadable: 0 }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(Raw { bytes: Vec::new(), unreadable: 0 })
-        }
-        // What is asked by pages is asked twice: one refusal may pass.
-        Err(_) => Ok(read_pages(&path)?),
-    }
-}
-
-fn read_pages(path: &Path) -> io::Result<Raw> {
-    let file = fs::File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let mut raw = Raw { bytes: vec![0; length], unreadable: 0 };
-    for (page, offset) in raw.bytes.chunks_mut(PAGE).zip((0..).step_by(PAGE)) {
-        if files::read_at(&file, page, offset).is_err() {
-            page.fill(0);
-            raw.unreadable += 1;
-        }
-    }
-    Ok(raw)
-}
-
 /// The highest sequence number of a record whose last part stands in `bytes`, whatever the database
 /// itself says: it may open quietly without its tail.
 pub(super) fn highest_seq(bytes: &[u8]) -> Result<Option<u64>, StorageError> {
@@ -76,6 +39,12 @@ pub(super) fn highest_seq(bytes: &[u8]) -> Result<Option<u64>, StorageError> {
         }
     }
     Ok(highest)
+}
+
+/// The last meta record that stands in `bytes`, whatever the database itself says.
+pub(super) fn last_meta(bytes: &[u8]) -> Option<Meta> {
+    let found = memmem::find_iter(bytes, &SEAL).filter_map(|at| meta_record(&bytes[at..]));
+    found.max_by_key(Meta::age)
 }
 
 /// The frames of one record, in order.
@@ -140,7 +109,7 @@ impl Salvage {
                 Err(DecodeError::Damaged(_)) => torn += u64::from(rest.starts_with(&MAGIC)),
             }
             if let Some(found) = meta_record(rest)
-                && meta.as_ref().is_none_or(|last| age(last) <= age(&found))
+                && meta.as_ref().is_none_or(|last| last.age() <= found.age())
             {
                 meta = Some(found);
             } else if let Some(found) = Losses::unseal(rest)
@@ -284,11 +253,6 @@ fn take_frames(parts: &mut Parts, frames: &[u8]) {
 fn meta_record(bytes: &[u8]) -> Option<Meta> {
     record::sealed_length(bytes).filter(|length| *length <= LONGEST_META)?;
     record::unseal(bytes).ok().filter(Meta::is_possible)
-}
-
-/// Later meta records know of more that came and left.
-fn age(meta: &Meta) -> (u64, u64) {
-    (meta.next_seq, meta.left.acknowledged + meta.left.dead_lettered + meta.left.dropped.total())
 }
 
 /// What came back although it was counted as gone is delivered again.

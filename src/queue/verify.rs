@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Ledger, Stats, files,
     live::Live,
+    raw,
     salvage::{self, Salvage},
 };
 
@@ -196,7 +197,7 @@ impl OnDisk {
     /// Reads the file of the part in the directory `path`.
     pub(super) fn read(path: &Path) -> Self {
         let disk_bytes = files::tree_on_disk(path);
-        let read = salvage::read(path).and_then(|salvage::Raw { bytes, unreadable }| {
+        let read = raw::read(path).and_then(|raw::Raw { bytes, unreadable, .. }| {
             let highest = salvage::highest_seq(&bytes)?;
             Ok((Salvage::of(&bytes)?, highest, unreadable))
         });

@@ -60,6 +60,20 @@ fn what_leaves_and_its_count_are_one_atomic_step() {
     assert_eq!(live.counts().ledger.acknowledged, 30);
 }
 
+#[test]
+fn new_generation_that_opens_as_if_it_were_empty_is_opened_again() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("gen");
+    let mut meta = meta();
+    meta.carried.enqueued = 70;
+    drop(create(&path, &meta));
+    let raw = raw::read(&path).unwrap();
+    // What sled can read of it.
+    fs::write(path.join("db"), &raw.bytes[..raw.bytes.len() / 2]).unwrap();
+    let live = Live::open_as_written(&path, &meta, &raw).unwrap();
+    assert_eq!(live.meta, meta);
+}
+
 /// A generation that begins with `meta` and nothing else.
 pub(in crate::queue) fn create(path: &Path, meta: &Meta) -> Live {
     Live::create(path, Notes { meta, catalog: &[], losses: &Losses::none() }).unwrap()

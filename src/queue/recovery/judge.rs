@@ -2,14 +2,16 @@
 //! be damaged is opened as a copy first: the database cuts off what lies behind a damaged stretch, and
 //! a crash before that is mended would make the loss of a little the loss of all behind it.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use super::generation_path;
 use crate::queue::{
     Options, files,
     generation::StorageError,
     live::{self, Live},
-    salvage::{self, Raw},
+    meta::Meta,
+    raw::{Look, Raw},
+    salvage,
     tail::Tail,
 };
 
@@ -27,19 +29,35 @@ pub(in crate::queue) enum Care {
 
 /// A generation that is about to be opened.
 pub(super) struct Case<'a> {
-    pub(super) options: &'a Options,
-    pub(super) first_seq: u64,
-    /// Where it ends (exclusive); of the newest nobody else knows.
-    pub(super) end: Option<u64>,
-    pub(super) raw: &'a Raw,
+    options: &'a Options,
+    first_seq: u64,
+    end: Option<u64>,
+    raw: &'a Raw,
+    /// The last meta record that stands in its bytes.
+    last_meta: Option<Meta>,
 }
 
-impl Case<'_> {
-    /// Opens it; the inner error says what isn't as it must be.
+impl<'a> Case<'a> {
+    /// The generation with these bytes, its first number and its end (exclusive; of the newest nobody
+    /// else knows it).
+    pub(super) fn of(
+        options: &'a Options,
+        (first_seq, end): (u64, Option<u64>),
+        raw: &'a Raw,
+    ) -> Self {
+        Self { options, first_seq, end, raw, last_meta: salvage::last_meta(&raw.bytes) }
+    }
+
+    /// Opens it; the inner error says what isn't as it must be. Then it lies there as it did.
     pub(super) fn open(&self, care: Care) -> Result<Result<Live, String>, StorageError> {
+        let unreadable = self.raw.unreadable;
+        if unreadable > 0 {
+            // sled would cut off what lies behind, and what can be read is known already.
+            return Ok(Err(format!("{unreadable} of its pages can't be read")));
+        }
         let path = generation_path(&self.options.directory, self.first_seq);
         if care == Care::CopyFirst
-            && let Some(what) = self.try_copy(&path)
+            && let Some(what) = self.try_copy()
         {
             return Ok(Err(what));
         }
@@ -47,7 +65,7 @@ impl Case<'_> {
     }
 
     /// Opens a copy; what isn't as it must be. `None` as well where no copy can be made.
-    fn try_copy(&self, path: &Path) -> Option<String> {
+    fn try_copy(&self) -> Option<String> {
         let directory = &self.options.directory;
         let taken = files::tree_on_disk(directory);
         let needed = self.raw.bytes.len() as u64 + SEGMENTS;
@@ -58,39 +76,32 @@ impl Case<'_> {
         }
         let copy = directory.join(format!("{}trial", live::UNBORN));
         // It is closed again before it is removed.
-        let flaw = self.copy(path, &copy).ok().and_then(|()| self.judge(&copy).ok()?.err());
+        let flaw = self.raw.write_copy(&copy).ok().and_then(|()| self.judge(&copy).ok()?.err());
         // The next opening removes what can't be removed now.
         fs::remove_dir_all(&copy).ok();
         flaw
     }
 
-    fn copy(&self, path: &Path, copy: &Path) -> io::Result<()> {
-        files::create_directory(copy)?;
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            if entry.file_name() == "db" {
-                fs::write(copy.join("db"), &self.raw.bytes)?;
-            } else if entry.file_type()?.is_file() {
-                fs::copy(entry.path(), copy.join(entry.file_name()))?;
-            }
-        }
-        Ok(())
-    }
-
     fn judge(&self, path: &Path) -> Result<Result<Live, String>, StorageError> {
-        let unreadable = self.raw.unreadable;
-        match self.look(path) {
-            Ok(_) if unreadable > 0 => Ok(Err(format!("{unreadable} of its pages can't be read"))),
-            Err(StorageError::Damaged(what)) => Ok(Err(what)),
-            Err(StorageError::Io(error)) if unreadable > 0 => Ok(Err(error.to_string())),
-            looked => looked,
-        }
+        self.raw.open(path, || self.look(path))
     }
 
     /// What opens may still turn out to be damaged when it is read.
-    fn look(&self, path: &Path) -> Result<Result<Live, String>, StorageError> {
+    fn look(&self, path: &Path) -> Result<Look<Live>, StorageError> {
         let live = Live::open(path, self.first_seq)?;
-        Ok(self.flaw(&live)?.map_or(Ok(live), Err))
+        if let Some(flaw) = self.flaw(&live)? {
+            return Ok(Look::Wrong(flaw));
+        }
+        // A power cut may have cut short what its bytes show.
+        let is_behind = self.last_meta.as_ref().is_some_and(|last| live.meta.is_behind(last));
+        Ok(if is_behind { Look::Behind(live) } else { Look::Right(live) })
+    }
+
+    /// What the last meta record in the bytes says of generations that are gone is true: each of them went
+    /// when that was on stable storage.
+    fn forgets_a_fold(&self, meta: &Meta) -> bool {
+        let folded = self.last_meta.as_ref().map_or(0, |last| last.folded_through);
+        folded > meta.folded_through && !generation_path(&self.options.directory, folded).exists()
     }
 
     /// Whether the newest generation's file shows no entry from `next_seq` on that was confirmed: a
@@ -114,8 +125,14 @@ impl Case<'_> {
         if !reaches {
             return Ok(Some("its last entries are missing".into()));
         }
+        if self.end.is_none() && self.forgets_a_fold(&live.meta) {
+            return Ok(Some("it doesn't know of a part that is gone".into()));
+        }
         let (found, expected) = (live.count()?, live.counts().samples);
         let flaw = format!("it holds {found} entries and should hold {expected}");
         Ok((found != expected).then_some(flaw))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,8 @@ use crate::queue::{
     live::{self, Live, Notes},
     losses::{Losses, Lost, Reason},
     meta::{Counts, Meta},
-    salvage::{self, Salvage},
+    raw,
+    salvage::Salvage,
 };
 
 /// Where the last damaged generation is kept as it was.
@@ -54,14 +55,14 @@ pub(in crate::queue) fn open_generation(
     care: Care,
 ) -> Result<Opened, StorageError> {
     let path = generation_path(&options.directory, first_seq);
-    let raw = salvage::read(&path)?;
-    let what = match (Case { options, first_seq, end, raw: &raw }).open(care)? {
+    let raw = raw::read_patiently(&path)?;
+    let what = match Case::of(options, (first_seq, end), &raw).open(care)? {
         Ok(live) => return Ok(Opened::Whole(live)),
         Err(what) => what,
     };
     let gone = mend(options, first_seq, end, &raw.bytes)?;
     drop(raw);
-    let live = Live::open(&path, first_seq)?;
+    let live = open_mended(options, first_seq, end)?;
     let Counts { samples, ledger, .. } = live.counts();
     let lost = ledger.dropped.corrupt;
     tracing::error!(
@@ -125,10 +126,18 @@ fn room_to_mend(options: &Options, wanted: u64) -> io::Result<u64> {
     Ok(room())
 }
 
-/// Writes the open generation anew, as after a sync that failed.
-pub(in crate::queue) fn renew(directory: &Path, live: &Live) -> Result<(), StorageError> {
+/// Writes the newest generation, which is open, anew, as after a sync that failed.
+pub(in crate::queue) fn renew(options: &Options, live: &Live) -> Result<Live, StorageError> {
     let notes = (live.meta.clone(), live.losses.clone());
-    replace(directory, live.first_seq, live.values()?, notes)
+    replace(&options.directory, live.first_seq, live.values()?, notes)?;
+    open_mended(options, live.first_seq, None)
+}
+
+/// Opens what was just written.
+fn open_mended(options: &Options, first_seq: u64, end: Option<u64>) -> Result<Live, StorageError> {
+    let raw = raw::read_patiently(&generation_path(&options.directory, first_seq))?;
+    let opened = Case::of(options, (first_seq, end), &raw).open(Care::AsItIs)?;
+    opened.map_err(StorageError::Damaged)
 }
 
 /// Puts a generation with these values and notes in the place of the one that is there.

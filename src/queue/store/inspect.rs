@@ -10,8 +10,8 @@ use crate::queue::{
     inspector::{Amount, Cursor, Page},
     leaf::leaf,
     live::Live,
-    recovery,
-    salvage::{self, Salvage},
+    raw, recovery,
+    salvage::Salvage,
     verify::{self, Claim, Evidence, Part, Survey, Told},
     window::Window,
 };
@@ -70,7 +70,7 @@ impl Store {
     fn read_closed(&self, middle: &Middle, cursor: Cursor) -> (Window, u64, u64) {
         let first_seq = middle.closed.first_seq;
         let path = recovery::generation_path(&self.options.directory, first_seq);
-        let bytes = match salvage::read(&path) {
+        let bytes = match raw::read(&path) {
             Ok(raw) => raw.bytes,
             Err(error) => {
                 tracing::error!(generation = first_seq, %error, "a part of the queue can't be read");
@@ -92,7 +92,7 @@ impl Store {
     /// The last entry of a closed generation, if it can be read.
     pub(super) fn last_of_closed(&self, middle: &Middle) -> Option<Entry> {
         let path = recovery::generation_path(&self.options.directory, middle.closed.first_seq);
-        let raw = salvage::read(&path).ok()?;
+        let raw = raw::read(&path).ok()?;
         let last = middle.end.saturating_sub(1)..middle.end;
         leaf(&raw.bytes, &last, 1, u64::MAX).0.entries.pop()
     }

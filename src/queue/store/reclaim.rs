@@ -86,10 +86,7 @@ impl Store {
     /// Writes the newest generation anew from what can be read of it.
     fn renew_newest(&mut self) -> Result<(), StorageError> {
         tracing::warn!("a sync failed: the newest entries are written anew");
-        let first_seq = self.newest.first_seq;
-        recovery::renew(&self.options.directory, &self.newest)?;
-        let path = recovery::generation_path(&self.options.directory, first_seq);
-        self.newest = super::Live::open(&path, first_seq)?;
+        self.newest = recovery::renew(&self.options, &self.newest)?;
         self.newest.losses.number_by(&self.numbers);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
 const SAMPLES: u64 = 3000;
 
 /// A store of several generations.
-fn filled(directory: &Path) -> Store {
+pub(in crate::queue) fn filled(directory: &Path) -> Store {
     let mut store = open(directory);
     for tick in 0..SAMPLES / 10 {
         let samples: Vec<_> = (0..10).map(|number| sample(tick * 10 + number)).collect();
@@ -48,7 +48,7 @@ fn damage(generation: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-fn peek(store: &mut Store, count: usize) -> Vec<u64> {
+pub(in crate::queue) fn peek(store: &mut Store, count: usize) -> Vec<u64> {
     store.peek(count, u64::MAX).unwrap().iter().map(|entry| entry.seq).collect()
 }
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use super::*;
 use crate::{
     clock::SystemClock,
-    queue::{Options, files},
+    queue::{Options, files, record, recovery},
     sample::{Cpu, Metrics, Origin, Sample},
 };
 
@@ -109,4 +109,29 @@ fn what_was_peeked_is_settled_by_a_store_that_was_opened_since_wherever_it_stand
     let left = work.with(Doing::Other, |store| store.peek(20, u64::MAX)).unwrap();
     let expected: Vec<u64> = (1..=20).filter(|seq| ![8, 9, 12].contains(seq)).collect();
     assert_eq!(left.iter().map(|entry| entry.seq).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn newest_part_that_is_mended_while_it_is_open_goes_on_under_its_agent_id_and_numbers() {
+    let home = tempfile::tempdir().unwrap();
+    let mut work = work(home.path());
+    fill(&mut work, 300);
+    let before = work.store.as_ref().unwrap().stats();
+    // Its end is gone: only the process knows which numbers were used.
+    let path = recovery::generation_path(home.path(), 1).join("db");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = memchr::memmem::rfind(&bytes, &record::MAGIC).unwrap();
+    bytes[last - 50_000..].fill(0);
+    fs::write(path, bytes).unwrap();
+    work.fail(&StorageError::Damaged("it lost its way".into()), Doing::Other);
+    fill(&mut work, 10);
+    assert!(home.path().join(recovery::QUARANTINE).exists());
+    let after = work.store.as_ref().unwrap().stats();
+    assert_eq!(after.agent_id, before.agent_id);
+    assert_eq!(after.ledger.enqueued, 310, "no number comes twice");
+    let corrupt = after.ledger.dropped.corrupt;
+    assert!(corrupt > 0 && after.queue.samples == 310 - corrupt, "{after:?}");
+    let left = work.with(Doing::Other, |store| store.peek(400, u64::MAX)).unwrap();
+    assert_eq!(left.last().unwrap().seq, 310);
+    assert_eq!(left.len() as u64, after.queue.samples);
 }
