@@ -6,7 +6,10 @@ use crate::queue::{
     commit::Value,
     generation::StorageError,
     reading::Reading,
-    record::{self, block},
+    record::{
+        self,
+        block::{self, Block},
+    },
     window::Window,
 };
 
@@ -51,12 +54,12 @@ impl Live {
     /// How many entries a scan finds whole; [`Self::counts`] says how many there should be.
     pub(in crate::queue) fn count(&self) -> Result<u64, StorageError> {
         let (from, to) = self.bounds();
-        let mut count = 0;
+        let mut tally = Tally::default();
         for item in self.generation.scan(&from, &to)? {
             let (_, value) = item?;
-            count += block::records_in(&value);
+            tally.take(&value);
         }
-        Ok(count)
+        Ok(tally.records)
     }
 
     /// All values that hold entries, in order: for a generation that is written anew.
@@ -86,5 +89,32 @@ impl Live {
             reading.take(key, &value);
         }
         Ok(reading.found.last().map(|found| Moment::of(&found.entry.sample)))
+    }
+}
+
+/// Counts records of which every part is there, without decoding them.
+#[derive(Default)]
+struct Tally {
+    records: u64,
+    /// The part that comes next of a record that was begun.
+    next: Option<(u64, u16)>,
+}
+
+impl Tally {
+    /// Takes the next value of a scan.
+    fn take(&mut self, value: &[u8]) {
+        if let Ok(block) = Block::parse(value) {
+            self.next = None;
+            self.records += u64::from(block.records);
+            return;
+        }
+        let mut rest = value;
+        while let Ok(part) = record::parse_frame(rest) {
+            let follows = part.index == 0 || self.next == Some((part.seq, part.index));
+            let is_last = part.index + 1 == part.count;
+            self.records += u64::from(follows && is_last);
+            self.next = (follows && !is_last).then_some((part.seq, part.index + 1));
+            rest = &rest[part.frame_length()..];
+        }
     }
 }

@@ -61,6 +61,24 @@ fn what_leaves_and_its_count_are_one_atomic_step() {
 }
 
 #[test]
+fn record_that_lacks_a_part_in_the_middle_is_a_damage() {
+    for lacking in [0, 1, 2] {
+        let home = tempfile::tempdir().unwrap();
+        spoiled(home.path(), 5, |live| {
+            let mut commit = crate::queue::commit::Commit::after(6, live.meta.running_total);
+            commit.add(&[7; 2 * record::MAX_PART + 100], crate::clock::Moment::default());
+            live.append(commit.take_values()).unwrap();
+            live.advance(commit.next_seq, commit.running_total);
+            assert_eq!(live.count().unwrap(), 6);
+            live.note(live.meta.clone()).unwrap();
+            live.generation.commit(vec![(&record::key(6, lacking), None)]).unwrap();
+            assert_eq!(live.count().unwrap(), 5, "without part {lacking}");
+        });
+        assert_eq!(opened(home.path()).0, 6, "its bytes still hold it");
+    }
+}
+
+#[test]
 fn new_generation_that_opens_as_if_it_were_empty_is_opened_again() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("gen");
