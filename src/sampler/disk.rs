@@ -14,7 +14,7 @@ use super::{
     filter::Globs,
     partial::Part,
     platform,
-    rate::{Previous, per_second_of, share},
+    rate::{Earlier, Previous, per_second_of, share},
     root::HostRoot,
 };
 use crate::sample::{Device, Disk, Filesystem, Group, Inodes, IoTime, Metrics, Mode, Unavailable};
@@ -243,8 +243,9 @@ fn filesystem(mount: &Mount, usage: Result<Usage, Trouble>) -> Filesystem {
 }
 
 fn fill_rates(now: &mut [Device], before: &[Device], elapsed: Duration) {
+    let mut before = Earlier::new(before);
     for device in now {
-        let Some(earlier) = before.iter().find(|earlier| earlier.device == device.device) else {
+        let Some(earlier) = before.find(|earlier| earlier.device == device.device) else {
             continue;
         };
         let rate = |before, now| per_second_of(before, now, elapsed);
