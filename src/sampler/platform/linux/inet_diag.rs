@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_before_a_socket_or_remains_of_one_is_not_whole() {
+        let is_whole = |state, timer| {
+            let payload = [&[2, state, timer, 0][..], &[7; ID_BYTES]].concat();
+            socket(&payload).unwrap().is_whole
+        };
+        assert!(is_whole(1, 0) && is_whole(5, 2) && is_whole(10, 0));
+        assert!(!is_whole(SYN_RECV, 1));
+        assert!(!is_whole(5, TIMER_OF_REMAINS) && !is_whole(6, TIMER_OF_REMAINS));
+    }
+
+    #[test]
     fn refusal_and_nonsense_are_told_apart() {
         let refusal = message(2, 0, &[0xfe, 0xff, 0xff, 0xff]);
         assert!(matches!(states(&refusal).0, Some(End::Refused(_))));
