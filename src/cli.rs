@@ -18,7 +18,6 @@ use crate::{
     host,
     queue::{LockError, OpenError},
     sample::Agent,
-    sampler,
     telemetry::{self, Format, Level},
     transport::http::{self, HttpTransport},
 };
@@ -161,7 +160,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Receive(args) => receive_now(args),
         #[cfg(unix)]
         Command::AskFileSystems => {
-            sampler::ask_file_systems(io::stdin().lock(), io::stdout().lock())?;
+            crate::sampler::ask_file_systems(io::stdin().lock(), io::stdout().lock())?;
             Ok(())
         }
         #[cfg(windows)]
@@ -172,10 +171,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
 /// What may hang is asked by this very program, on Linux even when its file has been replaced.
 fn announce_helper() {
     #[cfg(target_os = "linux")]
-    sampler::ask_by("/proc/self/exe".into(), ASK_FILE_SYSTEMS);
+    crate::sampler::ask_by("/proc/self/exe".into(), ASK_FILE_SYSTEMS);
     #[cfg(target_os = "macos")]
     if let Ok(program) = std::env::current_exe() {
-        sampler::ask_by(program, ASK_FILE_SYSTEMS);
+        crate::sampler::ask_by(program, ASK_FILE_SYSTEMS);
     }
 }
 
