@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use super::{attribute::Attribute, names};
@@ -17,8 +18,8 @@ use crate::{
 
 /// Files of so many interfaces stay open; those of more are opened for each reading.
 const MOST_OPEN: usize = 32;
-/// After so many readings, what hardly ever changes is read again.
-const MAX_UNREAD: u32 = 60;
+/// What hardly ever changes is read again when it is as old as this, at longer intervals each time.
+const MAX_AGE: Duration = Duration::from_mins(1);
 /// ARPHRD_LOOPBACK (include/uapi/linux/if_arp.h).
 const LOOPBACK: &str = "772";
 /// Bytes a second of one megabit a second.
@@ -36,7 +37,8 @@ struct Link {
     carrier: Attribute,
     carrier_changes: Attribute,
     mtu: Attribute,
-    still_good: u32,
+    /// When `described` was read.
+    described_at: Option<Instant>,
     described: Interface,
 }
 
@@ -46,15 +48,15 @@ impl Links {
         Self { directory: root.sys("class/net"), known: BTreeMap::new() }
     }
 
-    /// Fills in all but the traffic.
-    pub(super) fn describe(&mut self, interfaces: &mut [Interface]) {
+    /// Fills in all but the traffic; it is `now`.
+    pub(super) fn describe(&mut self, interfaces: &mut [Interface], now: Instant) {
         let mut known = BTreeMap::new();
         for interface in interfaces {
             let name = &interface.name;
             let mut link = self.known.remove(name).unwrap_or_else(|| {
                 Link::new(&self.directory.join(OsString::from_vec(names::unescape(name))))
             });
-            link.read(known.len() < MOST_OPEN, interface);
+            link.read(known.len() < MOST_OPEN, now, interface);
             known.insert(interface.name.clone(), link);
         }
         // What is gone is forgotten: another interface may get its name.
@@ -70,19 +72,19 @@ impl Link {
             carrier: attribute("carrier"),
             carrier_changes: attribute("carrier_changes"),
             mtu: attribute("mtu"),
-            still_good: 0,
+            described_at: None,
             described: Interface::default(),
         }
     }
 
-    fn read(&mut self, keep_open: bool, to: &mut Interface) {
+    fn read(&mut self, keep_open: bool, now: Instant, to: &mut Interface) {
         let changes = self.carrier_changes.number(keep_open);
         // A carrier that comes may come with another speed; asking a driver for it may be slow.
-        if self.still_good == 0 || changes != self.described.carrier_changes {
+        let is_old = self.described_at.is_none_or(|at| now.duration_since(at) >= MAX_AGE);
+        if is_old || changes != self.described.carrier_changes {
             self.described = described(self.mtu.path.parent().unwrap_or(&self.mtu.path));
-            self.still_good = MAX_UNREAD;
+            self.described_at = Some(now);
         }
-        self.still_good -= 1;
         self.described.carrier_changes = changes;
         to.kind = self.described.kind;
         to.master.clone_from(&self.described.master);
@@ -127,4 +129,28 @@ fn kind(directory: &Path) -> Option<InterfaceKind> {
     } else {
         InterfaceKind::Virtual
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn bridge_that_it_joins_is_told_within_a_minute_however_rarely_it_is_read() {
+        let host = tempfile::tempdir().unwrap();
+        let directory = host.path().join("sys/class/net/eth0");
+        fs::create_dir_all(&directory).unwrap();
+        let mut links = Links::new(&HostRoot(Some(host.path().to_owned())));
+        let mut interfaces = [Interface { name: "eth0".into(), ..Interface::default() }];
+        let start = Instant::now();
+        links.describe(&mut interfaces, start);
+        assert_eq!(interfaces[0].master, None);
+        symlink("../br0", directory.join("master")).unwrap();
+        links.describe(&mut interfaces, start + MAX_AGE / 2);
+        assert_eq!(interfaces[0].master, None, "asked again too soon");
+        links.describe(&mut interfaces, start + MAX_AGE);
+        assert_eq!(interfaces[0].master.as_deref(), Some("br0"));
+    }
 }
