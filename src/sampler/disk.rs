@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -59,6 +60,16 @@ pub(super) struct Usage {
     pub(super) inodes: Option<(u64, u64)>,
     /// Nothing can be written there; `None` where the platform doesn't tell with the rest.
     pub(super) read_only: Option<bool>,
+    /// The number of the file system that has answered, where mounts are told apart by that.
+    pub(super) number: Option<(u32, u32)>,
+}
+
+/// Whether something else lies at the mount point, as seen from here: a later mount on a directory
+/// above it, or the directory below a mount that wasn't passed on into this container.
+fn is_hidden(mount: &Mount, usage: &Usage) -> bool {
+    let number = mount.identity.split_once(':');
+    let number = number.and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
+    number.is_some() && usage.number.is_some() && number != usage.number
 }
 
 /// What is sampled.
@@ -139,7 +150,10 @@ impl DiskSampler {
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.
     fn filesystem(&mut self, mount: &Mount) -> Option<Filesystem> {
+        let hidden = || Trouble::Refused(io::Error::other("another file system lies there"));
         let usage = self.prober.usage(mount);
+        let usage = usage
+            .and_then(|usage| if is_hidden(mount, &usage) { Err(hidden()) } else { Ok(usage) });
         if usage.as_ref().is_ok_and(|usage| usage.total == 0) {
             return None;
         }

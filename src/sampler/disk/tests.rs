@@ -75,8 +75,13 @@ fn device_globs_match_the_name_with_and_without_its_directory() {
 
 #[test]
 fn utilization_leaves_the_reserve_of_root_out_as_df_does() {
-    let usage =
-        Usage { total: 1000, free: 500, available: 300, inodes: Some((100, 25)), read_only: None };
+    let usage = Usage {
+        total: 1000,
+        free: 500,
+        available: 300,
+        inodes: Some((100, 25)),
+        ..Usage::default()
+    };
     let filesystem = filesystem(&mount("sda1", "/", "ext4"), Ok(usage));
     assert_eq!((filesystem.used, filesystem.utilization), (Some(500), Some(0.625)));
     assert_eq!(filesystem.inodes.unwrap().utilization, Some(0.75));
@@ -158,4 +163,15 @@ fn unavailable_mount_that_is_gone_is_forgotten() {
         }
     }
     assert_eq!(sampler.unavailable.len(), 1);
+}
+
+#[test]
+fn file_system_that_is_not_the_one_of_the_mount_is_hidden() {
+    let usage = |number| Usage { number, ..Usage::default() };
+    let ext4 = mount("8:17", "/mnt", "ext4");
+    assert!(is_hidden(&ext4, &usage(Some((8, 1)))));
+    assert!(!is_hidden(&ext4, &usage(Some((8, 17)))));
+    // Nothing is known: the platform doesn't tell, or the identity is a name, as with btrfs.
+    assert!(!is_hidden(&ext4, &usage(None)));
+    assert!(!is_hidden(&mount("/dev/sda2", "/home", "btrfs"), &usage(Some((0, 26)))));
 }

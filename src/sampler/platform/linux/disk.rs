@@ -119,7 +119,16 @@ pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
         available: bytes(stat.f_bavail),
         inodes: (stat.f_files > 0).then_some((stat.f_files, stat.f_ffree)),
         read_only: Some(stat.f_flag.contains(StatVfsMountFlags::RDONLY)),
+        number: number(path),
     })
+}
+
+/// The number of the file system in which a directory lies. A file's (one is mounted as well) may be
+/// that of another file system below.
+fn number(path: &Path) -> Option<(u32, u32)> {
+    let stat = rustix::fs::stat(path).ok()?;
+    let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+    is_directory.then(|| (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev)))
 }
 
 /// The mount as the host sees it; `None` if it lies elsewhere.
