@@ -156,6 +156,8 @@ impl Board {
     }
 
     fn due(&self, delay: Duration) -> Option<Timestamp> {
+        // To the microsecond, as all times.
+        let delay = Duration::from_micros(u64::try_from(delay.as_micros()).ok()?);
         self.clock.now().saturating_add(delay).ok()
     }
 
