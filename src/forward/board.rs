@@ -188,3 +188,18 @@ impl Drop for Board {
         self.enter(State::Stopped, |status| status.next_attempt = None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn next_attempt_is_told_to_the_microsecond() {
+        let (mut board, status) = Board::new(Arc::new(SystemClock));
+        let delay = Duration::from_nanos(1_234_567_891);
+        board.failed(State::BackingOff, "refused".into(), delay, 1);
+        let due = status.borrow().next_attempt.unwrap();
+        assert_eq!(due.subsec_nanosecond() % 1_000, 0, "{due}");
+    }
+}

@@ -150,3 +150,18 @@ fn kind(root: &HostRoot, device: &str) -> Option<DeviceKind> {
         directory.exists().then_some(DeviceKind::Virtual)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_system_that_answers_has_the_number_of_its_mount() {
+        let mounts = DiskSource::new(&HostRoot::default()).mounts().unwrap();
+        let proc = mounts.iter().rfind(|mount| mount.mountpoint == "/proc").unwrap();
+        let (major, minor) = usage(&proc.path).unwrap().number.unwrap();
+        assert_eq!(proc.identity, format!("{major}:{minor}"));
+        assert_ne!(usage(Path::new("/")).unwrap().number, Some((major, minor)));
+        assert_eq!(number(Path::new("/proc/self/stat")), None, "of a file nothing is known");
+    }
+}
