@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -150,7 +149,7 @@ impl DiskSampler {
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.
     fn filesystem(&mut self, mount: &Mount) -> Option<Filesystem> {
-        let hidden = || Trouble::Refused(io::Error::other("another file system lies there"));
+        let hidden = || Trouble::Refused(std::io::Error::other("another file system lies there"));
         let usage = self.prober.usage(mount);
         let usage = usage
             .and_then(|usage| if is_hidden(mount, &usage) { Err(hidden()) } else { Ok(usage) });

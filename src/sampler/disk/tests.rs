@@ -57,6 +57,17 @@ fn hidden_mount_is_not_reported() {
 }
 
 #[test]
+fn file_system_that_is_not_the_one_of_the_mount_is_hidden() {
+    let usage = |number| Usage { number, ..Usage::default() };
+    let ext4 = mount("8:17", "/mnt", "ext4");
+    assert!(is_hidden(&ext4, &usage(Some((8, 1)))));
+    assert!(!is_hidden(&ext4, &usage(Some((8, 17)))));
+    // Nothing is known: the platform doesn't tell, or the identity is a name, as with btrfs.
+    assert!(!is_hidden(&ext4, &usage(None)));
+    assert!(!is_hidden(&mount("/dev/sda2", "/home", "btrfs"), &usage(Some((0, 26)))));
+}
+
+#[test]
 fn root_is_excluded_by_name_only() {
     let mounts = || vec![mount("loop0", "/", "overlay"), mount("loop1", "/snap", "squashfs")];
     assert_eq!(chosen(mounts(), &filter(&["overlay", "squashfs"], &[], &[])), ["/"]);
@@ -163,15 +174,4 @@ fn unavailable_mount_that_is_gone_is_forgotten() {
         }
     }
     assert_eq!(sampler.unavailable.len(), 1);
-}
-
-#[test]
-fn file_system_that_is_not_the_one_of_the_mount_is_hidden() {
-    let usage = |number| Usage { number, ..Usage::default() };
-    let ext4 = mount("8:17", "/mnt", "ext4");
-    assert!(is_hidden(&ext4, &usage(Some((8, 1)))));
-    assert!(!is_hidden(&ext4, &usage(Some((8, 17)))));
-    // Nothing is known: the platform doesn't tell, or the identity is a name, as with btrfs.
-    assert!(!is_hidden(&ext4, &usage(None)));
-    assert!(!is_hidden(&mount("/dev/sda2", "/home", "btrfs"), &usage(Some((0, 26)))));
 }
