@@ -97,6 +97,16 @@ impl Filter {
     fn admits_device(&self, device: &str) -> bool {
         self.devices.admit(&names(device))
     }
+
+    /// Block devices go by the same globs as those that are mounted, by their name or their path.
+    fn keep(&self, devices: &mut Vec<Device>) {
+        let mut path = String::from("/dev/");
+        devices.retain(|device| {
+            path.truncate("/dev/".len());
+            path.push_str(&device.device);
+            self.admits_device(&path)
+        });
+    }
 }
 
 /// A device's name with and without its directory.
@@ -187,7 +197,7 @@ impl DiskSampler {
     fn devices(&mut self) -> Result<Vec<Device>, SampleError> {
         let mut devices = self.source.devices()?;
         let now = Instant::now();
-        devices.retain(|device| self.filter.admits_device(&device.device));
+        self.filter.keep(&mut devices);
         if let Some(previous) = &self.previous {
             fill_rates(&mut devices, &previous.reading, previous.elapsed(now));
         }
@@ -215,7 +225,9 @@ fn select(mounts: Vec<Mount>, filter: &Filter) -> Vec<Mount> {
     let visible: BTreeMap<PathBuf, Mount> =
         mounts.into_iter().map(|mount| (mount.path.clone(), mount)).collect();
     let mut best: BTreeMap<String, Mount> = BTreeMap::new();
-    for mount in visible.into_values() {
+    // Who names one of several mounts means that one.
+    let named = |mount: &Mount| filter.mounts.let_in(&[&mount.mountpoint]);
+    for mount in visible.into_values().filter(named) {
         match best.get(&mount.identity) {
             Some(known) if preference(known) <= preference(&mount) => {}
             _ => {

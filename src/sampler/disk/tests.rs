@@ -85,6 +85,27 @@ fn device_globs_match_the_name_with_and_without_its_directory() {
 }
 
 #[test]
+fn block_devices_go_by_the_globs_of_mounted_ones() {
+    let device = |name: &str| Device { device: name.into(), ..Device::default() };
+    let mut filter = filter(&[], &[], &["/dev/sdb"]);
+    filter.devices.include = patterns(&["/dev/sd?", "nvme*"]);
+    let mut devices = ["sda", "sdb", "nvme0n1", "vda"].map(device).to_vec();
+    filter.keep(&mut devices);
+    let kept: Vec<_> = devices.iter().map(|device| &*device.device).collect();
+    assert_eq!(kept, ["sda", "nvme0n1"]);
+}
+
+#[test]
+fn mount_that_is_named_is_told_although_the_file_system_has_a_better_one() {
+    let mounts = vec![mount("sda1", "/data", "ext4"), mount("sda1", "/srv/jail/data", "ext4")];
+    let mut filter = filter(&[], &[], &[]);
+    filter.mounts.include = patterns(&["/srv/*"]);
+    assert_eq!(chosen(mounts.clone(), &filter), ["/srv/jail/data"]);
+    filter.mounts.include = patterns(&["*"]);
+    assert_eq!(chosen(mounts, &filter), ["/data"]);
+}
+
+#[test]
 fn utilization_leaves_the_reserve_of_root_out_as_df_does() {
     let usage = Usage {
         total: 1000,
