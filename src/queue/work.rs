@@ -195,7 +195,8 @@ impl Work {
         }
     }
 
-    /// Writes what waits, as long as the disk takes it.
+    /// Writes what waits, as long as the disk takes it. What is due in the meantime is done, however
+    /// much comes in.
     fn write_waiting(&mut self) {
         self.ring.look();
         while Instant::now() >= self.trouble.write_at {
@@ -211,6 +212,7 @@ impl Work {
             if self.write_batch().is_err() {
                 return;
             }
+            self.do_what_is_due();
         }
     }
 

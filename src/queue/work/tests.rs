@@ -87,6 +87,17 @@ fn dropped_samples_are_counted_once_though_the_disk_did_not_confirm_it() {
 }
 
 #[test]
+fn what_is_due_does_not_wait_for_a_pause_in_what_comes_in() {
+    let home = tempfile::tempdir().unwrap();
+    let mut work = work(home.path());
+    // Some 90 values, of which a step takes four.
+    (0..82).for_each(|_| drop(work.ring.push(samples(4))));
+    work.write_waiting();
+    assert!(work.batch.is_empty());
+    assert!(!work.store.as_mut().unwrap().wants_to_press());
+}
+
+#[test]
 fn queue_that_closes_tries_once_more_to_write_what_waits() {
     let home = tempfile::tempdir().unwrap();
     let mut work = work(home.path());
