@@ -92,11 +92,7 @@ fn sigusr1_has_it_tried_at_once_and_sigusr2_is_ignored() {
     use rustix::process::Signal;
 
     let server = Server::start(Mode::Answer(401));
-    let pauses = [
-        ("forwarder.retry.initial_interval", json!("1h")),
-        ("forwarder.retry.max_interval", json!("1h")),
-    ];
-    let home = Home::new(&server.url(), &pauses);
+    let home = Home::new(&server.url(), &[("forwarder.retry.max_interval", json!("1h"))]);
     let daemon = home.daemon();
     wait_until("held", || home.stats()["forwarder"]["state"] == "held");
     server.turn(Mode::Accept);
