@@ -33,3 +33,4 @@ pub mod sample;
 pub mod sampler;
 pub mod telemetry;
 pub mod transport;
+mod zigzag;

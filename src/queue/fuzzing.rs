@@ -69,6 +69,11 @@ fn read(values: Vec<Value>) {
     assert!(seqs.is_sorted_by(|before, next| before < next), "in order, none twice: {seqs:?}");
 }
 
+/// Reads what a block may tell of its records.
+pub fn block(bytes: &[u8]) {
+    record::block::fuzzing(bytes);
+}
+
 /// Puts the checksum of everything that looks like a frame or a seal right.
 pub fn mend_checksums(bytes: &mut [u8]) {
     for at in 0..bytes.len() {

@@ -15,7 +15,7 @@ pub mod block;
 mod versions;
 
 /// The version that this program writes.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 /// The longest value: larger ones are less safe in the database.
 pub const MAX_VALUE: usize = 4096;
 /// The longest part of a payload in one frame.
@@ -194,7 +194,7 @@ pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
     if header[4] > VERSION {
         return Err(DecodeError::LaterVersion(header[4]));
     }
-    if header[4] >= block::SINCE && header[5] == block::KIND {
+    if block::is_block(header[4], header[5]) {
         return Err(DecodeError::Damaged("a block"));
     }
     let (seq, running_total) = (le_u64(header, 10), le_u64(header, 18));

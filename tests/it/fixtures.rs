@@ -91,6 +91,17 @@ async fn queue_of_the_third_format_is_read_whole() {
     assert_eq!(queue.stats.borrow().queue.samples, 0);
 }
 
+/// With blocks that tell records by their differences.
+#[tokio::test]
+async fn queue_of_the_fourth_format_is_read_whole() {
+    let (fixture, home) = copied("queue-v4");
+    let mut queue = open(options(&home.path().join("buffer")));
+    let queued = queue.stats.borrow().queue.samples;
+    let seqs = drained(&mut queue, &fixture).await;
+    assert_eq!((seqs.len() as u64, queued), (seqs[seqs.len() - 1], seqs.len() as u64));
+    assert_balanced(&queue);
+}
+
 /// Everything that stands in `expected` stands in `found`; figures that came later may be beside it.
 fn assert_holds(found: &Value, expected: &Value) {
     match expected {

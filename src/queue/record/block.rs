@@ -1,6 +1,6 @@
-//! A block: a value that holds many small records in the room of a few, their frames one behind the
-//! other, compressed with zstd. What resembles one another from tick to tick is told once. A block can
-//! be found and judged in raw bytes, as a frame can, and what is read of it are frames again.
+//! A block: a value that holds many small records in the room of a few, each told by its difference to
+//! one that is like it, compressed with zstd. A block can be found and judged in raw bytes, as a frame
+//! can, and what is read of it are frames again.
 
 use std::{borrow::Cow, io};
 
@@ -9,10 +9,12 @@ use super::{
     parse_frame,
 };
 
+mod delta;
+
 /// What stands behind the version of a block; 0 in that of a frame.
-pub(super) const KIND: u8 = 1;
-/// The first version that knows blocks.
-pub(super) const SINCE: u8 = 3;
+const KIND: u8 = 2;
+/// Of blocks of version 3, which are read and no longer written: frames, one behind the other.
+const FRAMES: u8 = 1;
 /// Most bytes of frames that go into a block.
 pub const MAX_FRAMES: usize = 16 << 10;
 /// A new block is at most so long: one that loses some of its records must still fit a value.
@@ -27,7 +29,17 @@ pub struct Block<'a> {
     pub seqs: (u64, u64),
     /// How many records it holds.
     pub records: u16,
+    kind: u8,
     packed: &'a [u8],
+}
+
+/// Whether a header with this version and kind is that of a block.
+pub(super) fn is_block(version: u8, kind: u8) -> bool {
+    match kind {
+        FRAMES => version >= 3,
+        KIND => version >= 4,
+        _ => false,
+    }
 }
 
 impl<'a> Block<'a> {
@@ -35,7 +47,7 @@ impl<'a> Block<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let header =
             bytes.first_chunk::<HEADER>().ok_or(DecodeError::Damaged("shorter than a header"))?;
-        if header[..4] != MAGIC || header[4] < SINCE || header[5] != KIND {
+        if header[..4] != MAGIC || !is_block(header[4], header[5]) {
             return Err(DecodeError::Damaged("no block"));
         }
         let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
@@ -54,7 +66,8 @@ impl<'a> Block<'a> {
         if seqs.0 > seqs.1 || seqs.1 > MAX_NUMBER {
             return Err(DecodeError::Damaged("impossible header"));
         }
-        Ok(Self { seqs, records: u16::from_le_bytes([header[8], header[9]]), packed })
+        let records = u16::from_le_bytes([header[8], header[9]]);
+        Ok(Self { seqs, records, kind: header[5], packed })
     }
 
     /// Length of the whole block.
@@ -65,12 +78,15 @@ impl<'a> Block<'a> {
 
     /// Its frames, one behind the other; at most [`MAX_FRAMES`].
     pub fn frames(&self) -> Result<Vec<u8>, DecodeError> {
-        let frames = zstd::bulk::decompress(self.packed, MAX_FRAMES)
+        let told = zstd::bulk::decompress(self.packed, MAX_FRAMES)
             .map_err(|_| DecodeError::Damaged("the block isn't what was expected"))?;
-        match content(&frames) {
-            Some(found) if found == (self.seqs, self.records) => Ok(frames),
-            _ => Err(DecodeError::Damaged("the block's frames aren't whole")),
-        }
+        let frames = match self.kind {
+            FRAMES => Some(told),
+            _ => delta::unpack(&told, self.seqs.0, MAX_FRAMES),
+        };
+        frames
+            .filter(|frames| content(frames) == Some((self.seqs, self.records)))
+            .ok_or(DecodeError::Damaged("the block's frames aren't whole"))
     }
 }
 
@@ -132,7 +148,7 @@ pub fn new(frames: &[u8]) -> io::Result<Vec<u8>> {
     let fits = frames.len() <= MAX_FRAMES;
     let ((first, last), records) =
         content(frames).filter(|_| fits).ok_or(io::ErrorKind::InvalidInput)?;
-    let packed = zstd::bulk::compress(frames, LEVEL)?;
+    let packed = zstd::bulk::compress(&delta::pack(frames, first), LEVEL)?;
     let mut bytes = Vec::with_capacity(HEADER + packed.len());
     let length = u32::try_from(packed.len()).unwrap_or(u32::MAX);
     bytes.extend(MAGIC);
@@ -145,4 +161,16 @@ pub fn new(frames: &[u8]) -> io::Result<Vec<u8>> {
     bytes.extend(crc.to_le_bytes());
     bytes.extend(packed);
     Ok(bytes)
+}
+
+/// Whatever `told` is, it tells of few frames or none, and whole ones can be told again.
+#[cfg(fuzzing)]
+pub(in crate::queue) fn fuzzing(told: &[u8]) {
+    let Some(frames) = delta::unpack(told, 7, MAX_FRAMES) else { return };
+    assert!(frames.len() <= MAX_FRAMES);
+    if let Some(((first, _), _)) = content(&frames) {
+        let again = delta::pack(&frames, first);
+        assert!(again.len() <= frames.len());
+        assert_eq!(delta::unpack(&again, first, MAX_FRAMES), Some(frames));
+    }
 }

@@ -6,6 +6,7 @@ use super::{
     siblings::Siblings,
     writer::{ABSENT, MOST_SHARED, NUMBER, RELATIVE, ZERO},
 };
+use crate::zigzag::unzigzag;
 
 /// Replaces what it is shown by what stands in the bytes.
 #[derive(Debug)]
@@ -132,9 +133,4 @@ fn take(bytes: &mut &[u8], bits: u32) -> Result<(u8, u64)> {
     }
     *bytes = rest;
     Ok((scale, number))
-}
-
-/// The reverse of [`zigzag`](super::writer::zigzag).
-fn unzigzag(number: u64) -> u64 {
-    number >> 1 ^ (number & 1).wrapping_neg()
 }

@@ -1,6 +1,7 @@
 //! Writes figures: the classes of all fields, two bits each, then their bytes.
 
 use super::{Cell, Codec, Layout, Result, siblings::Siblings};
+use crate::zigzag::zigzag;
 
 pub(super) const ABSENT: u8 = 0;
 pub(super) const ZERO: u8 = 1;
@@ -136,10 +137,4 @@ fn low(number: u64, bits: u32) -> u8 {
 
 fn length(number: u64) -> u32 {
     (64 - number.leading_zeros()).div_ceil(7)
-}
-
-/// Small numbers of either sign become small ones: 0, -1, 1, -2…
-pub(in crate::sample) fn zigzag(number: u64) -> u64 {
-    let sign = number.cast_signed() >> 63;
-    number << 1 ^ sign.cast_unsigned()
 }

@@ -1,5 +1,6 @@
-//! Records as they lie in the database: frames, their assembly, sealed notes, keys. Bytes are tried
-//! as they are and with their checksums put right, so that what lies behind the checksum is reached.
+//! Records as they lie in the database: frames, their assembly, what blocks tell of them, sealed notes,
+//! keys. Bytes are tried as they are and with their checksums put right, so that what lies behind the
+//! checksum is reached.
 #![no_main]
 
 use collector::queue::{
@@ -20,6 +21,7 @@ fn read(bytes: &[u8]) {
         assert_eq!(record::key(seq, part), bytes);
     }
     fuzzing::notes(bytes);
+    fuzzing::block(bytes);
     let mut assembly = Assembly::default();
     let mut rest = bytes;
     while let Ok(part) = record::parse_frame(rest) {

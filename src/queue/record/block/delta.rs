@@ -1,0 +1,255 @@
+//! Delta encoding of the records of a block: each is told by what it doesn't share with the one among
+//! the few before it that is most like it. Pure; knows frames, not what is in a payload.
+//!
+//! A payload is taken for a row of tokens, numbers of seven bits a byte, as packed figures are. Any other
+//! bytes come back as well; they only take more room. What each byte means is written down in
+//! `docs/on-disk-format.md`.
+
+use std::{cmp::Reverse, ops::Range};
+
+use super::super::{Part, frame, parse_frame};
+use crate::zigzag::{unzigzag, zigzag};
+
+/// A record is compared with so many before it: two ticks of four groups.
+const BACK: usize = 8;
+/// Tokens that are looked at to find how two rows go on together.
+const AHEAD: usize = 4;
+/// Tokens that are only in this row, and only in the other, where they may go on together.
+const SHIFTS: [(usize, usize); 8] =
+    [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (3, 0), (0, 3)];
+
+/// The token is the other's.
+const SAME: u8 = 0;
+/// The token follows as it is; the other has none in its place.
+const ADDED: u8 = 1;
+/// The other's token has no counterpart.
+const GONE: u8 = 2;
+/// The token follows as it is, in the place of the other's.
+const REPLACED: u8 = 3;
+/// From here on the difference of two numbers.
+const DIFFERENCE: u64 = 4;
+
+/// A number of seven bits a byte, or bytes that look like one.
+#[derive(Clone, Copy, PartialEq)]
+struct Token<'a> {
+    bytes: &'a [u8],
+    /// What it is if nothing else would be written as these bytes.
+    number: Option<u64>,
+}
+
+impl<'a> Token<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let ends = |last: &u8| *last < 0x80 && (*last > 0 || bytes.len() == 1);
+        let is_number = bytes.len() <= 9 && bytes.last().is_some_and(ends);
+        let value = || bytes.iter().rev().fold(0, |all, byte| all << 7 | u64::from(byte & 0x7f));
+        Self { bytes, number: is_number.then(value) }
+    }
+
+    /// How it is told by `other`: the difference, if that is shorter.
+    fn difference(&self, other: &Self) -> Option<u64> {
+        let difference = zigzag(self.number?.wrapping_sub(other.number?));
+        difference.checked_add(DIFFERENCE).filter(|told| length(*told) <= self.bytes.len())
+    }
+
+    /// Bytes that tell it by `other`, but for those that cost next to nothing.
+    fn cost(&self, other: Option<&Self>) -> usize {
+        if other == Some(self) {
+            return 0;
+        }
+        let difference = other.and_then(|other| self.difference(other));
+        difference.map_or(self.bytes.len() + 1, length)
+    }
+}
+
+fn tokens(payload: &[u8]) -> Vec<Token<'_>> {
+    payload.split_inclusive(|byte| *byte < 0x80).map(Token::of).collect()
+}
+
+/// What tells `frames`, whole small records in order of which the first has the number `first`. It is
+/// never longer than they are.
+pub(super) fn pack(frames: &[u8], first: u64) -> Vec<u8> {
+    let (mut packed, mut next, mut total) = (Vec::new(), first, 0_u64);
+    let (mut before, mut rest) = (Vec::new(), frames);
+    while let Ok(part) = parse_frame(rest) {
+        let expected = total.wrapping_add(part.payload.len() as u64);
+        packed.push(part.version);
+        put(&mut packed, part.seq.wrapping_sub(next));
+        put(&mut packed, zigzag(part.running_total.wrapping_sub(expected)));
+        let row = tokens(part.payload);
+        packed.extend(told(part.payload, &row, &before));
+        before.push(row);
+        (next, total) = (part.seq.wrapping_add(1), part.running_total);
+        rest = &rest[part.frame_length()..];
+    }
+    packed
+}
+
+/// A payload, by one of those `before` or as it is.
+fn told(payload: &[u8], row: &[Token<'_>], before: &[Vec<Token<'_>>]) -> Vec<u8> {
+    let mut whole = vec![0];
+    put(&mut whole, payload.len() as u64);
+    whole.extend(payload);
+    // The end of a token that doesn't end can't be told.
+    let ends = payload.last().is_some_and(|last| *last < 0x80);
+    let in_common = |other: &[Token<'_>]| row.iter().zip(other).filter(|(a, b)| a == b).count();
+    let others = before.iter().rev().zip(1..=BACK).filter(|_| ends);
+    let Some((other, back)) = others.max_by_key(|(other, back)| (in_common(other), Reverse(*back)))
+    else {
+        return whole;
+    };
+    let mut told = Vec::new();
+    put(&mut told, back as u64);
+    put(&mut told, row.len() as u64);
+    differences(row, other, &mut told);
+    if told.len() < whole.len() { told } else { whole }
+}
+
+fn differences(mut row: &[Token<'_>], mut other: &[Token<'_>], told: &mut Vec<u8>) {
+    while let Some(token) = row.first() {
+        let goes_on = token.cost(other.first()) <= 1;
+        let (added, gone) = if goes_on { (0, 0) } else { shift(row, other) };
+        told.extend(std::iter::repeat_n(GONE, gone));
+        other = &other[gone..];
+        for token in &row[..added] {
+            told.push(ADDED);
+            told.extend(token.bytes);
+        }
+        row = &row[added..];
+        if let Some((token, behind)) = row.split_first() {
+            let like = other.first();
+            if like == Some(token) {
+                told.push(SAME);
+            } else if let Some(difference) = like.and_then(|like| token.difference(like)) {
+                put(told, difference);
+            } else {
+                told.push(REPLACED);
+                told.extend(token.bytes);
+            }
+            row = behind;
+        }
+        other = other.get(1..).unwrap_or_default();
+    }
+}
+
+/// How many tokens of each row have no counterpart, before the two go on together.
+fn shift(row: &[Token<'_>], other: &[Token<'_>]) -> (usize, usize) {
+    let cost = |(added, gone): &(usize, usize)| {
+        let literal: usize = row[..*added].iter().map(|token| token.cost(None)).sum();
+        let ahead = row[*added..].iter().take(AHEAD).zip(*gone..);
+        literal + gone + ahead.map(|(token, at)| token.cost(other.get(at))).sum::<usize>()
+    };
+    let fits = |(added, gone): &(usize, usize)| *added <= row.len() && *gone <= other.len();
+    SHIFTS.into_iter().filter(fits).min_by_key(cost).unwrap_or_default()
+}
+
+/// The frames of which `packed` tells; `None` if it doesn't, or if they are more than `most` bytes.
+pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> {
+    let mut packed = Told(packed);
+    let (mut frames, mut next, mut total) = (Vec::new(), first, 0_u64);
+    let mut before: Vec<Range<usize>> = Vec::new();
+    while !packed.0.is_empty() {
+        let version = packed.byte()?;
+        let seq = next.checked_add(packed.number()?)?;
+        let surplus = unzigzag(packed.number()?);
+        let payload = match usize::try_from(packed.number()?).ok()? {
+            0 => {
+                let length = usize::try_from(packed.number()?).ok()?;
+                packed.bytes(length)?.to_vec()
+            }
+            back => {
+                let other = before.len().checked_sub(back)?;
+                packed.payload(&tokens(&frames[before[other].clone()]), most)?
+            }
+        };
+        let running_total = total.wrapping_add(payload.len() as u64).wrapping_add(surplus);
+        frames.extend(frame(&Part {
+            version,
+            seq,
+            index: 0,
+            count: 1,
+            running_total,
+            payload: &payload,
+        }));
+        if frames.len() > most {
+            return None;
+        }
+        before.push(frames.len() - payload.len()..frames.len());
+        (next, total) = (seq.checked_add(1)?, running_total);
+    }
+    Some(frames)
+}
+
+/// What is still to be read.
+struct Told<'a>(&'a [u8]);
+
+impl<'a> Told<'a> {
+    /// The next payload, told by `other`.
+    fn payload(&mut self, other: &[Token<'_>], most: usize) -> Option<Vec<u8>> {
+        let (mut payload, mut others) = (Vec::new(), other.iter());
+        let mut left = self.number()?;
+        while left > 0 {
+            let how = self.number()?;
+            let like = if how == u64::from(ADDED) { None } else { others.next() };
+            if how == u64::from(GONE) {
+                continue;
+            }
+            if how == u64::from(SAME) {
+                payload.extend(like?.bytes);
+            } else if let Some(difference) = how.checked_sub(DIFFERENCE) {
+                put(&mut payload, like?.number?.wrapping_add(unzigzag(difference)));
+            } else {
+                payload.extend(self.token()?);
+            }
+            if payload.len() > most {
+                return None;
+            }
+            left -= 1;
+        }
+        Some(payload)
+    }
+
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes(1)?.first().copied()
+    }
+
+    /// The bytes of the next token, which must end.
+    fn token(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.iter().position(|byte| *byte < 0x80)?;
+        self.bytes(end + 1)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let bytes = self.token().filter(|bytes| bytes.len() <= 10)?;
+        let mut number = 0_u64;
+        for byte in bytes.iter().rev() {
+            number = number.checked_mul(1 << 7)? | u64::from(byte & 0x7f);
+        }
+        Some(number)
+    }
+}
+
+/// Seven bits a byte, the lowest first.
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            return bytes.push(low & 0x7f);
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// How many bytes [`put`] writes.
+fn length(number: u64) -> usize {
+    number.checked_ilog2().map_or(1, |bits| bits as usize / 7 + 1)
+}
+
+#[cfg(test)]
+mod tests;
