@@ -1,32 +1,17 @@
-//! What does one tick cost: processor time to read each group and all of them, and bytes in the
-//! queue. Times are CPU times of the calling thread, so a busy machine doesn't spoil them.
+//! What do large hosts cost: bytes in the queue, and processor time to read and to pack. Times are CPU
+//! times of the calling thread, so a busy machine doesn't spoil them. What a usual tick costs is
+//! counted by `benches/cost.py`.
 
 use std::{sync::Arc, time::Duration};
 
 use collector::{
     host,
-    queue::record::{self, Record},
+    queue::record,
     sample::{Cpu, CpuTimes, Group, LogicalCpu, Metrics, Origin, Sample, Ticks},
     sampler::{self, HostRoot, Sampler},
 };
-use criterion::{
-    BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
-};
-use glob::Pattern;
+use criterion::{Criterion, criterion_group, criterion_main};
 use uuid::Uuid;
-
-/// As a configuration without a word about metrics has it.
-fn options() -> sampler::Options {
-    let globs = |names: &[&str]| names.iter().filter_map(|name| Pattern::new(name).ok()).collect();
-    sampler::Options {
-        per_cpu: true,
-        exclude_types: globs(&["cgroup*", "dev*", "overlay", "proc", "squashfs", "sysfs", "tmpfs"]),
-        exclude_devices: globs(&["loop*", "ram*"]),
-        exclude_interfaces: globs(&["lo", "veth*"]),
-        connections: true,
-        ..Default::default()
-    }
-}
 
 #[cfg(unix)]
 fn cpu_time() -> Duration {
@@ -48,25 +33,6 @@ fn tick(samplers: &mut [Box<dyn Sampler>]) {
     }
 }
 
-fn cpu_per_tick(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("cpu per tick");
-    let mut measure = |name: &str, groups: &[Group]| {
-        let mut samplers = sampler::build(&options(), groups.iter().copied());
-        group.bench_function(name, |bencher| {
-            bencher.iter_custom(|ticks| {
-                let start = cpu_time();
-                (0..ticks).for_each(|_| tick(&mut samplers));
-                cpu_time().saturating_sub(start)
-            });
-        });
-    };
-    // The agent's own group reads one file.
-    for one in Group::ALL.into_iter().filter(|group| *group != Group::Agent) {
-        measure(one.name(), &[one]);
-    }
-    measure("all groups", &Group::ALL);
-}
-
 /// The payload of a record of `metrics`.
 fn payload(origin: &Arc<Origin>, metrics: Metrics) -> usize {
     let sample = Sample {
@@ -76,23 +42,12 @@ fn payload(origin: &Arc<Origin>, metrics: Metrics) -> usize {
         interval: Duration::from_secs(5),
         metrics,
     };
-    let record = Record { agent_id: Uuid::from_u128(7), sample };
-    record::pack(&record).expect("a sample can be encoded").len()
+    record::payload(Uuid::from_u128(7), &sample).expect("a sample can be encoded").len()
 }
 
 #[expect(clippy::print_stdout, reason = "sizes are what this bench is for")]
-fn bytes_per_tick(_: &mut Criterion) {
+fn bytes_of_processors(_: &mut Criterion) {
     let origin = Arc::new(host::origin("", std::collections::BTreeMap::new()));
-    let mut total = 0;
-    for mut sampler in sampler::build(&options(), Group::ALL) {
-        // The first reading lacks the rates.
-        drop(sampler.sample());
-        let size = payload(&origin, sampler.sample().expect("the system has the figures"));
-        println!("bytes per sample of {:8} {size:5}", sampler.group());
-        let every = if sampler.group() == Group::Disk { 6 } else { 1 };
-        total += size / every;
-    }
-    println!("bytes per tick, disk at every sixth: {total}");
     for count in [2, 16, 128, 512] {
         let size = payload(&origin, Metrics::Cpu(processors(count)));
         println!("bytes per sample of {count:3} processors up for 30 days {size:6}");
@@ -122,32 +77,18 @@ fn processors(count: u32) -> Cpu {
     Cpu { cpus: Some(cpus.collect()), logical_count: count, ..Cpu::default() }
 }
 
-fn pack(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    origin: &Arc<Origin>,
-    metrics: &Metrics,
-) {
-    group.bench_function(name, |bencher| {
+fn packing(criterion: &mut Criterion) {
+    let origin = Arc::new(host::origin("", std::collections::BTreeMap::new()));
+    let metrics = Metrics::Cpu(processors(128));
+    criterion.bench_function("pack/128 processors", |bencher| {
         bencher.iter_custom(|times| {
             let start = cpu_time();
             for _ in 0..times {
-                std::hint::black_box(payload(origin, metrics.clone()));
+                std::hint::black_box(payload(&origin, metrics.clone()));
             }
             cpu_time().saturating_sub(start)
         });
     });
-}
-
-fn packing(criterion: &mut Criterion) {
-    let origin = Arc::new(host::origin("", std::collections::BTreeMap::new()));
-    let mut group = criterion.benchmark_group("pack");
-    for mut sampler in sampler::build(&options(), Group::ALL) {
-        let metrics = sampler.sample().expect("the system has the figures");
-        let name = sampler.group().name();
-        pack(&mut group, name, &origin, &metrics);
-    }
-    pack(&mut group, "128 processors", &origin, &Metrics::Cpu(processors(128)));
 }
 
 /// Trees like those of `tests/fixtures/proc`, with many of one thing. What the kernel takes to write
@@ -204,5 +145,5 @@ fn large_hosts(criterion: &mut Criterion) {
     measure("100,000 sockets as text", Group::Network, "1/net/tcp", &format!("sl\n{tcp}"));
 }
 
-criterion_group!(benches, cpu_per_tick, bytes_per_tick, packing, large_hosts);
+criterion_group!(benches, bytes_of_processors, packing, large_hosts);
 criterion_main!(benches);

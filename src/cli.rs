@@ -49,6 +49,9 @@ struct Cli {
     run: run::Args,
 }
 
+#[cfg(unix)]
+const ASK_FILE_SYSTEMS: &str = "ask-file-systems";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent: sample, queue, deliver (also what happens without a command)
@@ -64,6 +67,10 @@ enum Command {
     Check(CheckArgs),
     /// Run the built-in receiver, for trying out and for tests
     Receive(receive::Args),
+    /// Ask file systems for their usage; what the agent starts for those that may hang
+    #[cfg(unix)]
+    #[command(hide = true, name = ASK_FILE_SYSTEMS)]
+    AskFileSystems,
     /// Run the agent as a service of Windows
     #[cfg(windows)]
     Service {
@@ -127,6 +134,7 @@ pub fn main() -> ExitCode {
         writeln!(io::stderr(), "collector: warning: core dumps can't be switched off: {error}")
             .ok();
     }
+    announce_helper();
     let done = dispatch(Cli::parse());
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -150,8 +158,23 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Sample(args) => sample_now(&args),
         Command::Check(args) => check_now(&args),
         Command::Receive(args) => receive_now(args),
+        #[cfg(unix)]
+        Command::AskFileSystems => {
+            crate::sampler::ask_file_systems(io::stdin().lock(), io::stdout().lock())?;
+            Ok(())
+        }
         #[cfg(windows)]
         Command::Service { command } => service::run(command),
+    }
+}
+
+/// What may hang is asked by this very program, on Linux even when its file has been replaced.
+fn announce_helper() {
+    #[cfg(target_os = "linux")]
+    crate::sampler::ask_by("/proc/self/exe".into(), ASK_FILE_SYSTEMS);
+    #[cfg(target_os = "macos")]
+    if let Ok(program) = std::env::current_exe() {
+        crate::sampler::ask_by(program, ASK_FILE_SYSTEMS);
     }
 }
 

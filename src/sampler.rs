@@ -70,6 +70,19 @@ pub trait Sampler: Send {
     fn sample(&mut self) -> Result<Metrics, SampleError>;
 }
 
+/// File systems that may hang for ever are asked by `program argument` from now on, which must do what
+/// [`ask_file_systems`] does. Without it a thread asks, which keeps the process from ending.
+#[cfg(unix)]
+pub fn ask_by(program: std::path::PathBuf, argument: &'static str) {
+    disk::helper::set_program(program, argument);
+}
+
+/// What a process does that [`ask_by`] has announced: answers `questions` until there are no more.
+#[cfg(unix)]
+pub fn ask_file_systems(questions: impl io::BufRead, answers: impl io::Write) -> io::Result<()> {
+    disk::helper::serve(questions, answers)
+}
+
 /// Why a group has no sample this time.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {

@@ -135,7 +135,8 @@ pub fn weight(sample: &Sample) -> u64 {
 
 /// The payload of the record of a sample.
 pub fn payload(agent_id: Uuid, sample: &Sample) -> Result<Vec<u8>, TooLarge> {
-    pack(&Record { agent_id, sample: sample.clone() })
+    // Once: by itself, serde makes it anew to ask for its size and again to write it.
+    pack(&versions::Stored::from(Record { agent_id, sample: sample.clone() }))
 }
 
 /// Decodes what [`pack`] encoded; bounded in memory, refuses trailing bytes.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     SampleError, Sampler, platform,
-    rate::{Previous, share},
+    rate::{Earlier, Previous, share},
     root::HostRoot,
 };
 use crate::sample::{Cpu, CpuTime, CpuTimes, Group, LoadAverage, LogicalCpu, Metrics, Processes};
@@ -77,8 +77,9 @@ impl Sampler for CpuSampler {
 }
 
 fn compare(now: &CpuReading, before: Option<&CpuReading>, per_cpu: bool) -> Cpu {
+    let mut earlier = Earlier::new(before.map_or(&[], |before| &before.cpus));
     let logical = |&(id, time): &(u32, CpuTimes)| {
-        let earlier = before.and_then(|before| before.cpus.iter().find(|cpu| cpu.0 == id));
+        let earlier = earlier.find(|cpu| cpu.0 == id);
         let utilization = earlier.and_then(|(_, earlier)| busy_share(earlier, &time));
         LogicalCpu { id, utilization, time }
     };

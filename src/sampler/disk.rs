@@ -3,10 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicUsize,
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{
@@ -14,14 +16,19 @@ use super::{
     filter::Globs,
     partial::Part,
     platform,
-    rate::{Previous, per_second_of, share},
+    rate::{Earlier, Previous, per_second_of, share},
     root::HostRoot,
 };
 use crate::sample::{Device, Disk, Filesystem, Group, Inodes, IoTime, Metrics, Mode, Unavailable};
 
 mod probe;
 
+#[cfg(unix)]
+pub(super) use probe::helper;
 use probe::{Prober, Trouble};
+
+/// Those of this process that ask file systems which may hang.
+static WORKERS: AtomicUsize = AtomicUsize::new(0);
 
 /// One mount, before anything asked the file system itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +49,12 @@ pub(super) struct Mount {
     pub(super) read_only_here: bool,
     /// Only a part of the file system is mounted here (a bind mount, a file).
     pub(super) partial: bool,
-    /// The system says that it lives on a network; a type that always does needn't say so.
+    /// It lives on a network or the way to it does; a type that always does needn't say so.
     pub(super) remote: bool,
 }
 
 /// What a file system says of itself; bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Usage {
     /// All of it.
     pub(super) total: u64,
@@ -130,7 +137,7 @@ impl DiskSampler {
     pub(super) fn new(root: &HostRoot, filter: Filter) -> Self {
         Self {
             source: platform::DiskSource::new(root),
-            prober: Prober::new(platform::usage),
+            prober: Prober::new(platform::usage, &WORKERS),
             filter,
             devices: Part::new("block devices"),
             chosen: Vec::new(),
@@ -155,6 +162,8 @@ impl DiskSampler {
         let names: BTreeSet<_> = self.chosen.iter().map(|mount| &mount.mountpoint).collect();
         // Some systems never mount at the same place twice.
         self.unavailable.retain(|mountpoint| names.contains(mountpoint));
+        let paths: BTreeSet<_> = self.chosen.iter().map(|mount| &*mount.path).collect();
+        self.prober.retain(|path| paths.contains(path));
     }
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.
@@ -222,8 +231,9 @@ impl Sampler for DiskSampler {
 /// The mounts to report: what is visible, each file system once, without what is left out.
 fn select(mounts: Vec<Mount>, filter: &Filter) -> Vec<Mount> {
     // A later mount on the same directory hides the earlier one.
-    let visible: BTreeMap<PathBuf, Mount> =
+    let mut visible: BTreeMap<PathBuf, Mount> =
         mounts.into_iter().map(|mount| (mount.path.clone(), mount)).collect();
+    mark_remote_ways(&mut visible);
     let mut best: BTreeMap<String, Mount> = BTreeMap::new();
     // Who names one of several mounts means that one.
     let named = |mount: &Mount| filter.mounts.let_in(&[&mount.mountpoint]);
@@ -238,6 +248,18 @@ fn select(mounts: Vec<Mount>, filter: &Filter) -> Vec<Mount> {
     let mut chosen: Vec<Mount> = best.into_values().filter(|mount| filter.admits(mount)).collect();
     chosen.sort_by(|a, b| a.path.cmp(&b.path));
     chosen
+}
+
+/// The way to a local file system that is mounted below one that may hang leads through that.
+fn mark_remote_ways(visible: &mut BTreeMap<PathBuf, Mount>) {
+    let may_hang = visible.values().filter(|mount| probe::may_hang(mount));
+    let remote: BTreeSet<PathBuf> = may_hang.map(|mount| mount.path.clone()).collect();
+    if remote.is_empty() {
+        return;
+    }
+    for mount in visible.values_mut() {
+        mount.remote |= mount.path.ancestors().any(|way: &Path| remote.contains(way));
+    }
 }
 
 /// The lesser, the better a mount stands for its file system: the root, the whole, the shortest.
@@ -268,8 +290,9 @@ fn filesystem(mount: &Mount, usage: Result<Usage, Trouble>) -> Filesystem {
 }
 
 fn fill_rates(now: &mut [Device], before: &[Device], elapsed: Duration) {
+    let mut before = Earlier::new(before);
     for device in now {
-        let Some(earlier) = before.iter().find(|earlier| earlier.device == device.device) else {
+        let Some(earlier) = before.find(|earlier| earlier.device == device.device) else {
             continue;
         };
         let rate = |before, now| per_second_of(before, now, elapsed);

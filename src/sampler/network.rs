@@ -8,7 +8,7 @@ use super::{
     filter::Globs,
     partial::Part,
     platform,
-    rate::{Previous, per_second},
+    rate::{Earlier, Previous, per_second},
     root::HostRoot,
 };
 use crate::sample::{Connections, Group, Interface, Metrics, Network, Traffic};
@@ -66,8 +66,9 @@ impl Sampler for NetworkSampler {
 }
 
 fn fill_rates(now: &mut [Interface], before: &[Interface], elapsed: Duration) {
+    let mut before = Earlier::new(before);
     for interface in now {
-        if let Some(earlier) = before.iter().find(|earlier| earlier.name == interface.name) {
+        if let Some(earlier) = before.find(|earlier| earlier.name == interface.name) {
             fill_traffic(&mut interface.receive, &earlier.receive, elapsed);
             fill_traffic(&mut interface.transmit, &earlier.transmit, elapsed);
         }

@@ -25,6 +25,29 @@ impl<T> Previous<T> {
     }
 }
 
+/// Finds the things of a reading in the one before, where they stand in the same order as a rule: then
+/// each is found at once, however many there are.
+pub(super) struct Earlier<'a, T> {
+    things: &'a [T],
+    /// Behind the one that was found last.
+    next: usize,
+}
+
+impl<'a, T> Earlier<'a, T> {
+    /// Nothing was looked for yet.
+    pub(super) fn new(things: &'a [T]) -> Self {
+        Self { things, next: 0 }
+    }
+
+    /// The one that is `same`.
+    pub(super) fn find(&mut self, same: impl Fn(&T) -> bool) -> Option<&'a T> {
+        let mut places = (self.next..self.things.len()).chain(0..self.next);
+        let found = places.find(|&at| same(&self.things[at]))?;
+        self.next = found + 1;
+        Some(&self.things[found])
+    }
+}
+
 /// How fast a counter rose.
 pub(super) fn per_second(before: u64, now: u64, elapsed: Duration) -> Option<f32> {
     let rise = now.checked_sub(before)?;
@@ -86,6 +109,30 @@ mod tests {
     fn counter_that_fell_has_no_rate() {
         assert_eq!(per_second(u64::MAX, 3, SECOND), None);
         assert_eq!(per_second_of(Some(1), None, SECOND), None);
+    }
+
+    #[test]
+    fn thing_is_found_in_the_reading_before_wherever_it_stands() {
+        let mut before = Earlier::new(&[1, 2, 3, 4]);
+        for wanted in [1, 2, 4, 1, 9, 3, 2, 2] {
+            let found = before.find(|thing| *thing == wanted).copied();
+            assert_eq!(found, Some(wanted).filter(|wanted| *wanted != 9));
+        }
+        assert_eq!(Earlier::<u32>::new(&[]).find(|_| true), None);
+    }
+
+    #[test]
+    fn thing_at_the_same_place_is_the_only_one_that_is_looked_at() {
+        let things: Vec<u32> = (0..100).collect();
+        let (mut before, looked_at) = (Earlier::new(&things), std::cell::Cell::new(0));
+        for wanted in &things {
+            let same = |thing: &u32| {
+                looked_at.set(looked_at.get() + 1);
+                thing == wanted
+            };
+            assert_eq!(before.find(same), Some(wanted));
+        }
+        assert_eq!(looked_at.get(), 100);
     }
 
     #[test]

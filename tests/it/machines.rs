@@ -213,3 +213,26 @@ fn device_and_interface_that_are_plugged_in_appear_and_go_again() {
     }
     assert_eq!(seen, [(1, 1, 0), (2, 2, 1), (1, 1, 1)]);
 }
+
+/// With texts as long as a kernel of today writes them; `benches/cost.py check` counts what they cost.
+#[test]
+fn usual_machine_has_every_figure() {
+    let memory = memory("usual");
+    assert_eq!(memory.page_faults.unwrap().total, Some(60_608_938));
+    assert_eq!((memory.page_faults.unwrap().major, memory.oom_kills), (Some(1554), Some(0)));
+    let paging = memory.paging.unwrap();
+    assert_eq!(
+        (paging.paged_in, paging.paged_out),
+        (Some(1_066_250 << 10), Some(46_941_742 << 10))
+    );
+    let cpu = cpu("usual");
+    assert_eq!((cpu.logical_count, cpu.interrupts), (4, Some(289_342_312)));
+    let disk = disk("usual");
+    assert_eq!(disk.devices.unwrap().len(), 12);
+    let network = network("usual");
+    let tcp = network.connections.unwrap().tcp.unwrap();
+    assert_eq!((tcp.listen, tcp.established, tcp.time_wait), (8, 6, 9));
+    assert!(network.tcp.unwrap().listen_overflows.is_some());
+    assert!(network.udp.unwrap().in_datagrams.is_some());
+    assert_eq!(network.interfaces.iter().filter(|link| link.carrier == Some(true)).count(), 4);
+}

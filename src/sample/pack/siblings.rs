@@ -34,7 +34,9 @@ impl Siblings {
 
     /// Nothing resembles what came so far.
     pub(super) fn begin_list(&mut self) {
-        *self = Self::default();
+        let Self { before, now, sums, texts_before, texts_now } = self;
+        [before, now, sums].into_iter().for_each(Vec::clear);
+        [texts_before, texts_now].into_iter().for_each(Vec::clear);
     }
 
     /// The item is complete, the next one resembles it.

@@ -196,3 +196,16 @@ fn unavailable_mount_that_is_gone_is_forgotten() {
     }
     assert_eq!(sampler.unavailable.len(), 1);
 }
+
+#[test]
+fn way_to_a_local_mount_below_a_remote_one_may_hang_even_if_that_is_left_out() {
+    let mounts = vec![
+        mount("sda1", "/", "ext4"),
+        mount("server", "/net", "nfs4"),
+        mount("sdb1", "/net/disk", "xfs"),
+        mount("sdc1", "/network", "xfs"),
+    ];
+    let chosen = select(mounts, &filter(&["nfs*"], &[], &[]));
+    let remote: Vec<_> = chosen.iter().map(|mount| (&*mount.mountpoint, mount.remote)).collect();
+    assert_eq!(remote, [("/", false), ("/net/disk", true), ("/network", false)]);
+}

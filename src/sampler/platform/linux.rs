@@ -14,11 +14,13 @@ mod inet_diag;
 mod links;
 mod memory;
 mod mountinfo;
+mod netlink;
 mod network;
 mod pressure;
 mod proc_file;
 mod process;
 mod protocols;
+mod rtnetlink;
 mod sockets;
 mod tcp;
 

@@ -4,12 +4,14 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// The bytes as text.
 pub(super) fn escape(bytes: &[u8]) -> Cow<'_, str> {
+    // A text with a backslash is rare, and looking for one byte is cheap.
+    let is_plain = || memchr(b'\\', bytes).is_none() || memmem::find(bytes, br"\x").is_none();
     if let Ok(text) = std::str::from_utf8(bytes)
-        && memmem::find(bytes, br"\x").is_none()
+        && is_plain()
     {
         return Cow::Borrowed(text);
     }

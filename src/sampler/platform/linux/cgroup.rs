@@ -15,7 +15,7 @@ impl Limit {
     fn new<const PLACES: usize>(root: &HostRoot, places: [&str; PLACES]) -> Self {
         let mut paths =
             places.into_iter().map(|name| root.sys(PathBuf::from("fs/cgroup").join(name)));
-        Self(paths.find(|path| path.exists()).map(ProcFile::new))
+        Self(paths.find(|path| path.exists()).map(ProcFile::at_once))
     }
 
     fn read(&mut self) -> Option<String> {

@@ -22,8 +22,8 @@ impl CpuSource {
     /// Looks which kind of cgroup there is.
     pub(in crate::sampler) fn new(root: &HostRoot) -> Self {
         Self {
-            stat: ProcFile::new(root.proc("stat")),
-            loadavg: ProcFile::new(root.proc("loadavg")),
+            stat: ProcFile::at_once(root.proc("stat")),
+            loadavg: ProcFile::at_once(root.proc("loadavg")),
             pressure: PressureFile::new(root.proc("pressure/cpu")),
             limit: CpuLimit::new(root),
         }

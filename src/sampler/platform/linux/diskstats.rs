@@ -4,6 +4,8 @@ use crate::sample::{Device, Ticks};
 
 /// In this file, whatever the device's own sectors are.
 const SECTOR_BYTES: u64 = 512;
+/// Of so many columns something is known.
+const MOST_NUMBERS: usize = 17;
 
 /// The devices in the file's order; `None` when a line isn't one.
 pub(super) fn parse(text: &str) -> Option<Vec<Device>> {
@@ -13,8 +15,12 @@ pub(super) fn parse(text: &str) -> Option<Vec<Device>> {
 fn device(line: &str) -> Option<Device> {
     let mut words = line.split_ascii_whitespace().skip(2);
     let device = words.next()?.to_owned();
-    let numbers: Vec<u64> = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
-    match numbers[..] {
+    let (mut numbers, mut count) = ([0; MOST_NUMBERS], 0);
+    for word in words.take(MOST_NUMBERS) {
+        numbers[count] = word.parse().ok()?;
+        count += 1;
+    }
+    match numbers[..count] {
         // Partitions before 2.6.25: reads, sectors, writes, sectors.
         [reads, read, writes, written] => Some(counters(device, (reads, read), (writes, written))),
         [

@@ -1,7 +1,8 @@
 //! What an interface is and how it does, from `/sys/class/net`: what changes by the second through
-//! files that stay open, what hardly ever changes once a while.
+//! files that stay open, or with many interfaces from netlink; what hardly ever changes once a while.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     ffi::OsString,
     fs,
@@ -10,16 +11,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{attribute::Attribute, names};
+use super::{
+    attribute::Attribute,
+    names,
+    rtnetlink::{LinkState, Rtnetlink},
+};
 use crate::{
     sample::{Interface, InterfaceKind},
     sampler::root::HostRoot,
 };
 
-/// Files of so many interfaces stay open; those of more are opened for each reading.
+/// Files of so many interfaces stay open; with more, netlink tells of all at once, and where it doesn't
+/// their files are opened for each reading.
 const MOST_OPEN: usize = 32;
 /// What hardly ever changes is read again when it is as old as this, at longer intervals each time.
 const MAX_AGE: Duration = Duration::from_mins(1);
+/// Those of many interfaces are spread over it in so many steps.
+const STEPS: u32 = 60;
 /// ARPHRD_LOOPBACK (include/uapi/linux/if_arp.h).
 const LOOPBACK: &str = "772";
 /// Bytes a second of one megabit a second.
@@ -28,11 +36,14 @@ const MEGABIT: u64 = 125_000;
 /// Describes interfaces.
 pub(super) struct Links {
     directory: PathBuf,
+    /// `None` for another network namespace than our own.
+    netlink: Option<Rtnetlink>,
     known: BTreeMap<String, Link>,
 }
 
 /// One interface.
 struct Link {
+    directory: PathBuf,
     state: Attribute,
     carrier: Attribute,
     carrier_changes: Attribute,
@@ -45,18 +56,26 @@ struct Link {
 impl Links {
     /// Touches nothing yet.
     pub(super) fn new(root: &HostRoot) -> Self {
-        Self { directory: root.sys("class/net"), known: BTreeMap::new() }
+        let netlink = root.0.is_none().then(Rtnetlink::new);
+        Self { directory: root.sys("class/net"), netlink, known: BTreeMap::new() }
     }
 
     /// Fills in all but the traffic; it is `now`.
     pub(super) fn describe(&mut self, interfaces: &mut [Interface], now: Instant) {
+        let netlink = self.netlink.as_mut().filter(|_| interfaces.len() > MOST_OPEN);
+        // Where a sandbox forbids it, the files tell the same.
+        let mut states = netlink.and_then(|netlink| netlink.list().ok());
         let mut known = BTreeMap::new();
-        for interface in interfaces {
+        for (place, interface) in (0..).zip(interfaces) {
             let name = &interface.name;
             let mut link = self.known.remove(name).unwrap_or_else(|| {
                 Link::new(&self.directory.join(OsString::from_vec(names::unescape(name))))
             });
-            link.read(known.len() < MOST_OPEN, now, interface);
+            let state = match &mut states {
+                Some(states) => states.remove(name).unwrap_or_default(),
+                None => link.state(known.len() < MOST_OPEN),
+            };
+            link.tell(state, interface, place, now);
             known.insert(interface.name.clone(), link);
         }
         // What is gone is forgotten: another interface may get its name.
@@ -72,27 +91,42 @@ impl Link {
             carrier: attribute("carrier"),
             carrier_changes: attribute("carrier_changes"),
             mtu: attribute("mtu"),
+            directory: directory.to_owned(),
             described_at: None,
             described: Interface::default(),
         }
     }
 
-    fn read(&mut self, keep_open: bool, now: Instant, to: &mut Interface) {
-        let changes = self.carrier_changes.number(keep_open);
+    /// As the files have it.
+    fn state(&mut self, keep_open: bool) -> LinkState {
+        let state = self.state.text(keep_open);
+        LinkState {
+            carrier_changes: self.carrier_changes.number(keep_open),
+            state: state.map(Cow::Owned),
+            carrier: self.carrier.number(keep_open).map(|carrier| carrier > 0),
+            mtu: self.mtu.number(keep_open),
+        }
+    }
+
+    /// `place`: so that those of many interfaces aren't all described anew in one reading.
+    fn tell(&mut self, state: LinkState, to: &mut Interface, place: u32, now: Instant) {
+        let changes = state.carrier_changes;
         // A carrier that comes may come with another speed; asking a driver for it may be slow.
         let is_old = self.described_at.is_none_or(|at| now.duration_since(at) >= MAX_AGE);
         if is_old || changes != self.described.carrier_changes {
-            self.described = described(self.mtu.path.parent().unwrap_or(&self.mtu.path));
-            self.described_at = Some(now);
+            let is_new = self.described_at.is_none();
+            let aged = if is_new { MAX_AGE / STEPS * (place % STEPS) } else { Duration::ZERO };
+            self.described = described(&self.directory);
+            self.described_at = Some(now.checked_sub(aged).unwrap_or(now));
         }
         self.described.carrier_changes = changes;
         to.kind = self.described.kind;
         to.master.clone_from(&self.described.master);
         to.speed = self.described.speed;
         to.carrier_changes = changes;
-        to.state = self.state.text(keep_open);
-        to.carrier = self.carrier.number(keep_open).map(|carrier| carrier > 0);
-        to.mtu = self.mtu.number(keep_open);
+        to.state = state.state.map(Cow::into_owned);
+        to.carrier = state.carrier;
+        to.mtu = state.mtu;
     }
 }
 

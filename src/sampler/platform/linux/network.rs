@@ -36,6 +36,7 @@ impl NetworkSource {
     /// Touches nothing yet.
     pub(in crate::sampler) fn new(root: &HostRoot) -> Self {
         let net = |name| ProcFile::new(root.net(name));
+        let at_once = |name| ProcFile::at_once(root.net(name));
         let conntrack = ["nf_conntrack_count", "nf_conntrack_max"];
         let conntrack =
             conntrack.map(|name| Attribute::new(format!("/proc/sys/net/netfilter/{name}")));
@@ -43,14 +44,14 @@ impl NetworkSource {
         Self {
             dev: net("dev"),
             links: Links::new(root),
-            sockstat: net("sockstat"),
-            sockstat6: net("sockstat6"),
+            sockstat: at_once("sockstat"),
+            sockstat6: at_once("sockstat6"),
             tcp: net("tcp"),
             tcp6: net("tcp6"),
-            snmp: net("snmp"),
+            snmp: at_once("snmp"),
             snmp_text: None,
-            snmp6: net("snmp6"),
-            netstat: net("netstat"),
+            snmp6: at_once("snmp6"),
+            netstat: at_once("netstat"),
             counter: own.then(TcpCounter::new),
             conntrack: own.then_some(conntrack),
         }

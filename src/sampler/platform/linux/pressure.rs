@@ -12,7 +12,7 @@ pub(super) struct PressureFile(ProcFile);
 impl PressureFile {
     /// Touches nothing yet.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self(ProcFile::new(path))
+        Self(ProcFile::at_once(path))
     }
 
     /// `None` where the kernel doesn't count this.

@@ -17,12 +17,27 @@ pub(super) struct ProcFile {
     path: PathBuf,
     file: Option<File>,
     buffer: Vec<u8>,
+    pieces: Pieces,
+}
+
+/// How the kernel hands a text out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    /// A page or so at a time: only an empty piece is the end.
+    Many,
+    /// All at once, however long it is (`single_open` of the kernel): room that is left is the end.
+    One,
 }
 
 impl ProcFile {
-    /// Touches nothing yet.
+    /// A text that may come in pieces. Touches nothing yet.
     pub(super) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), file: None, buffer: Vec::new() }
+        Self { path: path.into(), file: None, buffer: Vec::new(), pieces: Pieces::Many }
+    }
+
+    /// A text that comes at once, which spares a call for each reading. Touches nothing yet.
+    pub(super) fn at_once(path: impl Into<PathBuf>) -> Self {
+        Self { pieces: Pieces::One, ..Self::new(path) }
     }
 
     /// The whole text as it is now, with stray bytes as [`names::escape`] spells them.
@@ -66,14 +81,14 @@ impl ProcFile {
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_BUFFER, 0);
         }
-        let length = read_all(&file, &mut self.buffer)?;
+        let length = read_all(&file, &mut self.buffer, self.pieces)?;
         self.file = Some(file);
         Ok(length)
     }
 }
 
-/// The kernel hands out such files in pieces; only an empty one is the end.
-fn read_all(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// Fills `buffer`, which grows as it must.
+fn read_all(file: &File, buffer: &mut Vec<u8>, pieces: Pieces) -> io::Result<usize> {
     let mut length = 0;
     loop {
         if length == buffer.len() {
@@ -84,7 +99,12 @@ fn read_all(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
         }
         match file.read_at(&mut buffer[length..], length as u64) {
             Ok(0) => return Ok(length),
-            Ok(read) => length += read,
+            Ok(read) => {
+                length += read;
+                if pieces == Pieces::One && length < buffer.len() {
+                    return Ok(length);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -102,6 +122,39 @@ mod tests {
         let first = fields(&file.read().unwrap());
         assert!(first > 20);
         assert_eq!(fields(&file.read().unwrap()), first);
+    }
+
+    #[test]
+    fn text_that_comes_at_once_is_whole_even_if_it_is_longer_than_the_buffer() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("stat");
+        for length in [0, 1, FIRST_BUFFER - 1, FIRST_BUFFER, FIRST_BUFFER + 1, 5 * FIRST_BUFFER] {
+            std::fs::write(&path, "x".repeat(length)).unwrap();
+            for mut file in [ProcFile::new(&path), ProcFile::at_once(&path)] {
+                assert_eq!(file.read().unwrap().len(), length);
+            }
+        }
+    }
+
+    /// Those of this kernel, in the longest piece and beside the reading that waits for the end.
+    #[test]
+    fn texts_that_are_said_to_come_at_once_do() {
+        let names = [
+            "stat",
+            "loadavg",
+            "meminfo",
+            "pressure/cpu",
+            "net/snmp",
+            "net/snmp6",
+            "net/netstat",
+            "net/sockstat",
+            "net/sockstat6",
+            "self/stat",
+        ];
+        let lines = |mut file: ProcFile| file.read_if_there().unwrap().lines().count();
+        for path in names.map(|name| format!("/proc/{name}")) {
+            assert_eq!(lines(ProcFile::at_once(&path)), lines(ProcFile::new(&path)), "{path}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ struct Units {
 impl ProcessSource {
     /// Reads nothing yet.
     pub(in crate::sampler) fn new(pid: u32) -> Self {
-        Self { stat: ProcFile::new(format!("/proc/{pid}/stat")) }
+        Self { stat: ProcFile::at_once(format!("/proc/{pid}/stat")) }
     }
 
     /// What the process takes now.

@@ -42,12 +42,12 @@ pub(super) fn udp(snmp: &str, snmp6: &str) -> Option<UdpTraffic> {
             *figure = number;
         }
     }
-    for line in snmp6.lines() {
-        let Some((name, number)) = line.split_once(|c: char| c.is_ascii_whitespace()) else {
-            continue;
-        };
-        let figure = name.strip_prefix("Udp6").and_then(|name| figure(name, &mut traffic));
-        if let (Some(figure), Ok(number)) = (figure, number.trim().parse::<u64>()) {
+    // Four of five lines are of other protocols.
+    for line in snmp6.lines().filter_map(|line| line.strip_prefix("Udp6")) {
+        let mut words = line.split_ascii_whitespace();
+        let figure = words.next().and_then(|name| figure(name, &mut traffic));
+        let number = words.next().and_then(|number| number.parse::<u64>().ok());
+        if let (Some(figure), Some(number)) = (figure, number) {
             *figure = Some(figure.unwrap_or(0).saturating_add(number));
         }
     }
