@@ -1,10 +1,9 @@
 //! The composition root: builds the parts, spawns the long-lived tasks, waits, and shuts down in
 //! order. Nothing below it sees the whole configuration.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    net::lookup_host,
     sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
@@ -22,13 +21,13 @@ use crate::{
     },
     host,
     queue::{Consumer, OpenError, Owner, Producer, Queue, Stats},
-    receiver::{self, Receiver},
-    sampler, telemetry,
-    transport::http::{ApiKey, BuildError, HttpTransport},
+    receiver, sampler, telemetry,
+    transport::http::{BuildError, HttpTransport},
 };
 
 mod opening;
 mod own;
+mod receive;
 mod reload;
 mod signals;
 mod supervision;
@@ -37,6 +36,8 @@ mod tasks;
 
 use own::Own;
 pub use own::figures;
+pub use receive::loopback;
+use receive::receive;
 use reload::Source;
 pub use signals::Asked;
 use signals::Signals;
@@ -81,20 +82,6 @@ pub enum AgentError {
     Task(&'static str),
 }
 
-/// The host and port of `server_url`, for the built-in receiver: `localhost` or a loopback address
-/// over plain HTTP. The error is the address that isn't.
-pub fn loopback(config: &Config) -> Result<String, String> {
-    let url = &config.http.url;
-    let host = url.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if !is_loopback || url.scheme_str() != Some("http") {
-        return Err(format!("{}://{host}", url.scheme_str().unwrap_or_default()));
-    }
-    Ok(format!("{host}:{}", url.port_u16().unwrap_or(80)))
-}
-
 /// How the agent is started.
 pub struct Start {
     /// The address of the built-in receiver, if it is to run.
@@ -110,7 +97,7 @@ pub struct Start {
 }
 
 /// Runs the agent until it is told to stop. When this returns, everything that was sampled is
-/// durable. SIGHUP has it read the configuration anew.
+/// durable. SIGHUP has it read the configuration anew, SIGUSR1 deliver without waiting.
 pub async fn run(config: Config, mut start: Start) -> Result<(), AgentError> {
     let mut signals = Signals::new(start.asked.take()).map_err(AgentError::Signals)?;
     // First, so that a configuration that can't work touches no queue.
@@ -143,6 +130,7 @@ struct Agent {
     own: Own,
     tasks: Tasks,
     sight: Sight,
+    nudge: Nudge,
     supervisor: Option<Supervisor>,
     supervision: Option<Task<()>>,
 }
@@ -163,7 +151,7 @@ impl Agent {
         };
         let (forwarder, Handle { status, nudge }) = forwarder(&config, consumer, transport);
         let sight = Sight { stats, forwarder: status, inspector, bounds: bounds(&config) };
-        let control = Server::bind(&config.socket, view(&sight, nudge))
+        let control = Server::bind(&config.socket, view(&sight, nudge.clone()))
             .map_err(|source| AgentError::Control { path: config.socket.clone(), source })?;
         announce(&config, &sight.stats.borrow());
         let own = Own {
@@ -190,6 +178,7 @@ impl Agent {
             own,
             tasks,
             sight,
+            nudge,
             supervisor,
             supervision,
         };
@@ -205,8 +194,13 @@ impl Agent {
                 asked = signals.next() => asked,
                 failed = self.tasks.failed(&mut stats) => return Some(failed),
             };
-            if asked == Asked::Stop {
-                return None;
+            match asked {
+                Asked::Stop => return None,
+                Asked::Deliver => {
+                    self.nudge.nudge();
+                    continue;
+                }
+                Asked::Reload => {}
             }
             tracing::debug!(
                 tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks(),
@@ -285,28 +279,6 @@ fn collect(config: &Config, producer: Producer, own: &Own) -> Collecting {
         }
     });
     Collecting { task, planned }
-}
-
-/// Starts the built-in receiver.
-async fn receive(config: &Config, address: &str) -> Result<Task<()>, AgentError> {
-    let unknown = || AgentError::NotLoopback(address.to_owned());
-    let found = lookup_host(address).await.map_err(|_| unknown())?;
-    // IPv4 first: the client tries both, other tools may not.
-    let mut found: Vec<SocketAddr> = found.filter(|address| address.ip().is_loopback()).collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    let listen = *found.first().ok_or_else(unknown)?;
-    let api_key = config.http.api_key.as_ref().map(ApiKey::secret).transpose()?;
-    let receiver = Receiver::bind(receiver::Options { listen, api_key, output: None });
-    let receiver = receiver.await.map_err(AgentError::Receiver)?;
-    tracing::info!(address = %receiver.local_addr(), "the built-in receiver listens");
-    Ok(Task::spawn("receive", |mut stopped| async move {
-        let stop = async move {
-            // A sender that is gone stops it as well.
-            stopped.wait_for(|stop| *stop).await.ok();
-        };
-        let totals = receiver.serve(stop).await;
-        tracing::info!(%totals, "the built-in receiver stops");
-    }))
 }
 
 /// Delivers what is queued, without a daemon: the same forwarder, no samplers.

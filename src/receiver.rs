@@ -4,7 +4,7 @@
 
 use std::{fmt, future::pending, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{header::HeaderName, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -15,7 +15,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{service::Service, store::Store};
+use self::{
+    service::{Expected, Service},
+    store::Store,
+};
+use crate::encode::json;
 
 mod batch;
 mod ranges;
@@ -36,10 +40,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The key that requests must carry, in `X-API-Key` or as `Authorization: Bearer`.
+    /// The path that samples are posted to.
+    pub path: String,
+    /// The key that requests must carry, in `key_header` or as `Authorization: Bearer`.
     pub api_key: Option<SecretString>,
+    /// The header that carries the bare key.
+    pub key_header: HeaderName,
     /// File to which accepted samples are appended, one JSON object a line.
     pub output: Option<PathBuf>,
+}
+
+impl Options {
+    /// As agents send by default: without a key, to the protocol's path. Keeps no samples.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        let key_header = HeaderName::from_static("x-api-key");
+        Self { listen, path: json::DEFAULT_PATH.into(), api_key: None, key_header, output: None }
+    }
 }
 
 /// What was received since the start.
@@ -105,14 +122,14 @@ pub struct Receiver {
 impl Receiver {
     /// Opens the output file and listens; serves nobody yet.
     pub async fn bind(options: Options) -> Result<Self, BindError> {
-        let Options { listen, api_key, output } = options;
+        let Options { listen, path, api_key, key_header, output } = options;
         let refused = |source| BindError::Listen { address: listen, source };
         let (totals_sender, totals) = watch::channel(Totals::default());
         let store = Store::open(output.as_deref(), totals_sender)
             .map_err(|source| BindError::Output { path: output.unwrap_or_default(), source })?;
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
-        let service = Arc::new(Service::new(api_key, store));
+        let service = Arc::new(Service::new(Expected { path, api_key, key_header }, store));
         Ok(Self { listener, local_addr, service, totals })
     }
 

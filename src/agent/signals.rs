@@ -1,4 +1,5 @@
-//! What tells the agent to stop or to read its configuration anew: SIGTERM, SIGINT and SIGHUP; on
+//! What tells the agent to stop, to read its configuration anew or to deliver now: SIGTERM, SIGINT,
+//! SIGHUP and SIGUSR1, while SIGUSR2 is ignored; on
 //! Windows Ctrl-C, the console's close and the system's shutdown, which have no signal for a reload.
 //! Everywhere also whoever started the agent within its own process, as a service of Windows does.
 
@@ -13,6 +14,8 @@ pub enum Asked {
     Stop,
     /// Read the configuration anew.
     Reload,
+    /// Make an attempt to deliver now, whatever is waited for.
+    Deliver,
 }
 
 /// See the module.
@@ -36,6 +39,7 @@ impl Signals {
         match asked {
             Asked::Stop => tracing::info!(signal, "asked to stop"),
             Asked::Reload => tracing::info!(signal, "asked to read the configuration anew"),
+            Asked::Deliver => tracing::info!(signal, "asked to deliver now"),
         }
         asked
     }
@@ -63,6 +67,8 @@ struct System {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    user1: tokio::signal::unix::Signal,
+    user2: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -73,15 +79,22 @@ impl System {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
     async fn next(&mut self) -> (&'static str, Asked) {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => ("SIGTERM", Asked::Stop),
-            _ = self.interrupt.recv() => ("SIGINT", Asked::Stop),
-            _ = self.hangup.recv() => ("SIGHUP", Asked::Reload),
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => return ("SIGTERM", Asked::Stop),
+                _ = self.interrupt.recv() => return ("SIGINT", Asked::Stop),
+                _ = self.hangup.recv() => return ("SIGHUP", Asked::Reload),
+                _ = self.user1.recv() => return ("SIGUSR1", Asked::Deliver),
+                // Its default would end the agent, which nobody who sends it expects.
+                _ = self.user2.recv() => tracing::info!(signal = "SIGUSR2", "ignored"),
+            }
         }
     }
 }

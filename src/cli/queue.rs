@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{ConfigArgs, TryAgain, is_in_use, keep_private, runtime, warn_of};
+use super::{ConfigArgs, TryAgain, is_in_use, keep_private, runtime};
 use crate::{
     clock::SystemClock,
     config::{self, Config},
@@ -108,7 +108,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Does what `command` says.
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     let config = command.config().load()?;
-    warn_of(&config)?;
     keep_private();
     // As whoever asked: the queue's owner may have no right to write there.
     let output = if let Command::Export(args) = command { args.open()? } else { None };

@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let api_key = api_key(&args)?;
     let stopped = stop_signal()?;
-    let options = Options { listen: args.listen, api_key, output: args.output };
+    let options = Options { api_key, output: args.output, ..Options::new(args.listen) };
     let receiver = Receiver::bind(options).await?;
     tracing::info!(address = %receiver.local_addr(), "receiving");
     let totals = receiver.serve(stopped).await;

@@ -15,6 +15,12 @@ pub(super) fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
 
+/// `1 sample`, `1,234 samples`: a number of what `one` is the name of.
+pub(super) fn many(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    [&count(number), " ", one, plural].concat()
+}
+
 /// `3h 12m`: the two largest units, to the second.
 pub(super) fn duration(duration: Duration) -> String {
     let text = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
@@ -37,5 +43,19 @@ pub(super) fn ahead(then: Timestamp, now: Timestamp) -> String {
     match Duration::try_from(then.duration_since(now)) {
         Ok(wait) if wait >= Duration::from_secs(1) => format!("in {}", duration(wait)),
         _ => "now".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular_and_nothing_else_is() {
+        let told: Vec<_> = [0, 1, 2, 1_234].map(|number| many(number, "dead letter")).into();
+        assert_eq!(
+            told,
+            ["0 dead letters", "1 dead letter", "2 dead letters", "1,234 dead letters"]
+        );
     }
 }

@@ -1,7 +1,11 @@
 //! `collector.interval`, `collector.hostname`, `collector.tags` and `metrics`: what is sampled, how
 //! often, and under which name.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use glob::Pattern;
 
@@ -93,6 +97,9 @@ fn host_root(reader: &mut Reader<'_>) -> Option<PathBuf> {
         reader.refuse(PATH, "only Linux has this; leave it empty");
     } else if !text.starts_with('/') || text.contains('\0') {
         reader.refuse(PATH, "must be an absolute path, /host say");
+    } else if !Path::new(&text).join("proc").is_dir() {
+        // No error: it may be mounted later.
+        reader.warnings.push(format!("{PATH}: there is no directory {text}/proc"));
     }
     // The root itself is where the files are anyway.
     Some(PathBuf::from(text)).filter(|root| root.as_os_str() != "/")

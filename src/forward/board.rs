@@ -156,6 +156,8 @@ impl Board {
     }
 
     fn due(&self, delay: Duration) -> Option<Timestamp> {
+        // To the microsecond, as all times.
+        let delay = Duration::from_micros(u64::try_from(delay.as_micros()).ok()?);
         self.clock.now().saturating_add(delay).ok()
     }
 
@@ -184,5 +186,20 @@ impl Board {
 impl Drop for Board {
     fn drop(&mut self) {
         self.enter(State::Stopped, |status| status.next_attempt = None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn next_attempt_is_told_to_the_microsecond() {
+        let (mut board, status) = Board::new(Arc::new(SystemClock));
+        let delay = Duration::from_nanos(1_234_567_891);
+        board.failed(State::BackingOff, "refused".into(), delay, 1);
+        let due = status.borrow().next_attempt.unwrap();
+        assert_eq!(due.subsec_nanosecond() % 1_000, 0, "{due}");
     }
 }

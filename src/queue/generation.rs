@@ -292,8 +292,16 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, StorageError>) -> Result<T, Stora
     done.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-        Err(StorageError::Damaged(text.chars().take(200).collect()))
+        Err(panicked(text))
     })
+}
+
+/// What a panic of the database means: memory that was short says nothing of what is on disk.
+fn panicked(text: &str) -> StorageError {
+    if text.starts_with("failed to allocate") {
+        return StorageError::Io(io::Error::new(io::ErrorKind::OutOfMemory, text.to_owned()));
+    }
+    StorageError::Damaged(text.chars().take(200).collect())
 }
 
 /// Opens the database in a thread of its own, as it may hang (when memory is short, say): then that
@@ -366,6 +374,15 @@ mod tests {
             };
             assert_eq!(error.raw_os_error(), Some(5), "{error:?}");
         }
+    }
+
+    #[test]
+    fn memory_that_is_short_is_no_damage() {
+        let refused = guarded::<()>(|| panic!("failed to allocate critical IO buffer"));
+        let Err(StorageError::Io(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        let refused = guarded::<()>(|| panic!("index out of bounds"));
+        assert!(matches!(refused, Err(StorageError::Damaged(_))), "{refused:?}");
     }
 
     #[test]

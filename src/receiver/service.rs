@@ -32,17 +32,25 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// Bodies that are read at a time: with the bound of each it bounds the memory.
 const MAX_BODIES: usize = 16;
 
+/// What every request must have.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) path: String,
+    pub(super) api_key: Option<SecretString>,
+    pub(super) key_header: HeaderName,
+}
+
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Service {
-    api_key: Option<SecretString>,
+    expected: Expected,
     bodies: Semaphore,
     store: Mutex<Store>,
 }
 
 impl Service {
-    pub(super) fn new(api_key: Option<SecretString>, store: Store) -> Self {
-        Self { api_key, bodies: Semaphore::new(MAX_BODIES), store: Mutex::new(store) }
+    pub(super) fn new(expected: Expected, store: Store) -> Self {
+        Self { expected, bodies: Semaphore::new(MAX_BODIES), store: Mutex::new(store) }
     }
 
     /// Answers a request. When the answer is 2xx, its samples are written and remembered.
@@ -78,8 +86,9 @@ impl Service {
         if !self.has_key(request.headers()) {
             return refuse(StatusCode::UNAUTHORIZED, "the API key is missing or wrong");
         }
-        if request.uri().path() != json::DEFAULT_PATH {
-            return refuse(StatusCode::NOT_FOUND, "samples go to /api/v1/metrics");
+        let path = &self.expected.path;
+        if request.uri().path() != path {
+            return refuse(StatusCode::NOT_FOUND, &format!("samples go to {path}"));
         }
         if request.method() != Method::POST {
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "samples come by POST");
@@ -96,13 +105,13 @@ impl Service {
     /// Whether the request may pass: no key is asked for, or it carries it. How long the comparison
     /// takes tells nothing but the length.
     fn has_key(&self, headers: &HeaderMap) -> bool {
-        let Some(expected) = &self.api_key else { return true };
+        let Some(expected) = &self.expected.api_key else { return true };
         let expected = expected.expose_secret().as_bytes();
         let bearer = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
             scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
         });
-        let plain = headers.get("x-api-key").map(HeaderValue::as_bytes);
+        let plain = headers.get(&self.expected.key_header).map(HeaderValue::as_bytes);
         [plain, bearer].into_iter().flatten().any(|given| bool::from(given.ct_eq(expected)))
     }
 

@@ -66,6 +66,16 @@ pub(super) struct Usage {
     pub(super) inodes: Option<(u64, u64)>,
     /// Nothing can be written there; `None` where the platform doesn't tell with the rest.
     pub(super) read_only: Option<bool>,
+    /// The number of the file system that has answered, where mounts are told apart by that.
+    pub(super) number: Option<(u32, u32)>,
+}
+
+/// Whether something else lies at the mount point, as seen from here: a later mount on a directory
+/// above it, or the directory below a mount that wasn't passed on into this container.
+fn is_hidden(mount: &Mount, usage: &Usage) -> bool {
+    let number = mount.identity.split_once(':');
+    let number = number.and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
+    number.is_some() && usage.number.is_some() && number != usage.number
 }
 
 /// What is sampled.
@@ -93,6 +103,16 @@ impl Filter {
 
     fn admits_device(&self, device: &str) -> bool {
         self.devices.admit(&names(device))
+    }
+
+    /// Block devices go by the same globs as those that are mounted, by their name or their path.
+    fn keep(&self, devices: &mut Vec<Device>) {
+        let mut path = String::from("/dev/");
+        devices.retain(|device| {
+            path.truncate("/dev/".len());
+            path.push_str(&device.device);
+            self.admits_device(&path)
+        });
     }
 }
 
@@ -148,7 +168,10 @@ impl DiskSampler {
 
     /// `None` for a file system without blocks: there is nothing in it to fill up.
     fn filesystem(&mut self, mount: &Mount) -> Option<Filesystem> {
+        let hidden = || Trouble::Refused(std::io::Error::other("another file system lies there"));
         let usage = self.prober.usage(mount);
+        let usage = usage
+            .and_then(|usage| if is_hidden(mount, &usage) { Err(hidden()) } else { Ok(usage) });
         if usage.as_ref().is_ok_and(|usage| usage.total == 0) {
             return None;
         }
@@ -183,7 +206,7 @@ impl DiskSampler {
     fn devices(&mut self) -> Result<Vec<Device>, SampleError> {
         let mut devices = self.source.devices()?;
         let now = Instant::now();
-        devices.retain(|device| self.filter.admits_device(&device.device));
+        self.filter.keep(&mut devices);
         if let Some(previous) = &self.previous {
             fill_rates(&mut devices, &previous.reading, previous.elapsed(now));
         }
@@ -212,7 +235,9 @@ fn select(mounts: Vec<Mount>, filter: &Filter) -> Vec<Mount> {
         mounts.into_iter().map(|mount| (mount.path.clone(), mount)).collect();
     mark_remote_ways(&mut visible);
     let mut best: BTreeMap<String, Mount> = BTreeMap::new();
-    for mount in visible.into_values() {
+    // Who names one of several mounts means that one.
+    let named = |mount: &Mount| filter.mounts.let_in(&[&mount.mountpoint]);
+    for mount in visible.into_values().filter(named) {
         match best.get(&mount.identity) {
             Some(known) if preference(known) <= preference(&mount) => {}
             _ => {

@@ -25,7 +25,10 @@ impl RotatingFile {
     }
 
     fn bounded(path: &Path, most_bytes: u64) -> io::Result<Self> {
-        Ok(Self { path: path.into(), file: Some(open(path)?), most_bytes })
+        let file = Some(open(path)?);
+        // What a link leads to is renamed, not the link: that may be /dev/stdout.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        Ok(Self { path, file, most_bytes })
     }
 
     /// The file as it is: somebody may have emptied it since.
@@ -74,8 +77,24 @@ impl Write for RotatingFile {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    open_with(&mut options, path)
+}
+
+/// A pipe that nobody reads is an error, and not a wait for somebody to come.
+#[cfg(unix)]
+fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = options.mode(0o600).custom_flags(flags).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
@@ -113,6 +132,36 @@ mod tests {
         let path = home.path().join("c.log");
         drop(RotatingFile::open(&path).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_rotated() {
+        let home = tempfile::tempdir().unwrap();
+        let (link, path) = (home.path().join("link"), home.path().join("c.log"));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut file = RotatingFile::bounded(&link, 10).unwrap();
+        file.write_all(b"the first\n").unwrap();
+        file.write_all(b"another\n").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&link).unwrap(), b"another\n");
+        assert_eq!(fs::read(home.path().join("c.log.1")).unwrap(), b"the first\n");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_one_that_is_read_is_not() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let (done, opened) = std::sync::mpsc::channel();
+        let pipe = path.clone();
+        std::thread::spawn(move || done.send(RotatingFile::open(&pipe).is_err()).unwrap());
+        assert!(opened.recv_timeout(std::time::Duration::from_secs(30)).unwrap());
+        let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut file = RotatingFile::open(&path).unwrap();
+        file.write_all(b"a line\n").unwrap();
     }
 
     #[test]

@@ -31,7 +31,8 @@ struct Running {
 impl Running {
     async fn start(api_key: Option<&str>, output: Option<PathBuf>) -> Self {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let options = Options { listen, api_key: api_key.map(Into::into), output };
+        let api_key = api_key.map(Into::into);
+        let options = Options { api_key, output, ..Options::new(listen) };
         let receiver = Receiver::bind(options).await.unwrap();
         let address = receiver.local_addr();
         let (stop, stopped) = oneshot::channel();

@@ -14,7 +14,7 @@ use super::{Access, reach};
 use crate::{
     cli::{
         ConfigArgs,
-        words::{ago, count},
+        words::{ago, many},
     },
     clock::{Clock as _, SystemClock},
     config::Config,
@@ -151,7 +151,7 @@ async fn purge(access: &mut Access, args: &PurgeArgs) -> anyhow::Result<()> {
 }
 
 fn letters(number: u64) -> String {
-    if number == 1 { "1 dead letter".into() } else { format!("{} dead letters", count(number)) }
+    many(number, "dead letter")
 }
 
 fn say(json: bool, key: &str, number: u64, words: impl Fn() -> String) -> anyhow::Result<()> {

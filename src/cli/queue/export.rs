@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use super::pages::Pages;
 use crate::{
-    cli::{ConfigArgs, words::count},
+    cli::{ConfigArgs, words::many},
     config::Config,
 };
 
@@ -43,8 +43,8 @@ pub(super) async fn run(args: &Args, output: Option<File>, config: &Config) -> a
         (Some(file), Some(path)) => {
             let written = write_file(&mut pages, file).await;
             let samples = written.with_context(|| format!("can't write {}", path.display()))?;
-            let samples = count(samples);
-            writeln!(io::stdout(), "{samples} samples exported to {}", path.display())?;
+            let samples = many(samples, "sample");
+            writeln!(io::stdout(), "{samples} exported to {}", path.display())?;
         }
         _ => {
             write_lines(&mut pages, &mut io::stdout().lock()).await?;

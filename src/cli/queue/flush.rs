@@ -7,7 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Access, FlushArgs, reach};
 use crate::{
     agent,
-    cli::{TryAgain, words::count},
+    cli::{
+        TryAgain,
+        words::{count, many},
+    },
     config::Config,
     forward::flush::{Outcome, Progress},
 };
@@ -50,23 +53,20 @@ fn bar(json: bool) -> ProgressBar {
 
 fn words(outcome: &Outcome) -> Result<String, TryAgain> {
     let left = |delivered: u64, remaining: u64, why: &str| {
-        let (delivered, remaining) = (count(delivered), count(remaining));
-        Err(TryAgain(format!(
-            "{why}; {delivered} samples delivered, {remaining} still queued, none lost"
-        )))
+        let (delivered, remaining) = (many(delivered, "sample"), count(remaining));
+        Err(TryAgain(format!("{why}; {delivered} delivered, {remaining} still queued, none lost")))
     };
     match outcome {
         Outcome::Drained { delivered: 0, dead_lettered: 0, dropped: 0 } => {
             Ok("nothing was queued".to_owned())
         }
         Outcome::Drained { delivered, dead_lettered, dropped } => {
-            let mut text = format!("{} samples delivered", count(*delivered));
-            for (number, what) in
-                [(dead_lettered, "are dead letters now"), (dropped, "were dropped meanwhile")]
-            {
-                if *number > 0 {
-                    text.push_str(&[", ", &count(*number), " ", what].concat());
-                }
+            let mut text = [&many(*delivered, "sample"), " delivered"].concat();
+            if *dead_lettered > 0 {
+                text.push_str(&[", ", &many(*dead_lettered, "new dead letter")].concat());
+            }
+            if *dropped > 0 {
+                text.push_str(&[", ", &count(*dropped), " dropped meanwhile"].concat());
             }
             Ok(text)
         }

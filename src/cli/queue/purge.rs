@@ -13,7 +13,7 @@ use super::{Access, duration, reach};
 use crate::{
     cli::{
         ConfigArgs,
-        words::{count, size},
+        words::{many, size},
     },
     clock::{Clock as _, SystemClock},
     config::Config,
@@ -82,8 +82,7 @@ fn words(amount: Amount, done: bool) -> String {
     let what = match amount.samples {
         0 if done => return "nothing was purged".to_owned(),
         0 => return "nothing would be purged".to_owned(),
-        1 => format!("1 sample with {} of payload", size(amount.bytes)),
-        many => format!("{} samples with {} of payload", count(many), size(amount.bytes)),
+        samples => format!("{} with {} of payload", many(samples, "sample"), size(amount.bytes)),
     };
     if done {
         format!("purged {what}")

@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    cli::words::{ago, ahead, count, duration, size},
+    cli::words::{ago, ahead, count, duration, many, size},
     control::Report,
     forward::{State, Status},
     queue::{Depth, Ledger},
@@ -26,12 +26,8 @@ pub(super) fn text(report: &Report, now: Timestamp) -> String {
             .storage
             .since
             .map_or(String::new(), |since| format!(", since {}", ago(since, now)));
-        let waiting = count(report.storage.waiting);
-        line(
-            &mut text,
-            "storage",
-            &format!("FAILS{since}: {error}; {waiting} samples wait in memory"),
-        );
+        let waiting = many(report.storage.waiting, "sample");
+        line(&mut text, "storage", &format!("FAILS{since}: {error}; in memory: {waiting}"));
     }
     forwarder(&mut text, &report.forwarder, report.queue.samples, now);
     ledger(&mut text, &report.ledger, (report.queue.samples, report.unreported.samples));
@@ -49,8 +45,8 @@ fn line(text: &mut String, label: &str, words: &str) {
 fn queue(text: &mut String, queue: &Depth, now: Timestamp) {
     let used = (queue.disk_bytes * 100).checked_div(queue.max_bytes).unwrap_or(0);
     let samples = format!(
-        "{} samples, {} of payload; {} of {} on disk ({used} %)",
-        count(queue.samples),
+        "{}, {} of payload; {} of {} on disk ({used} %)",
+        many(queue.samples, "sample"),
         size(queue.bytes),
         size(queue.disk_bytes),
         size(queue.max_bytes),
@@ -71,7 +67,7 @@ fn queue(text: &mut String, queue: &Depth, now: Timestamp) {
         line(text, "", &format!("holds about {holds} of an outage at the recent rate"));
     }
     if queue.dead_letters > 0 {
-        line(text, "", &format!("{} dead letters", count(queue.dead_letters)));
+        line(text, "", &many(queue.dead_letters, "dead letter"));
     }
 }
 
@@ -95,7 +91,7 @@ fn forwarder(text: &mut String, status: &Status, queued: u64, now: Timestamp) {
     if let Some(error) = &status.last_error {
         let failures = match status.consecutive_failures {
             1 => "1 failure".to_owned(),
-            many => format!("{} failures in a row", count(many)),
+            failures => format!("{} failures in a row", count(failures)),
         };
         line(text, "", &format!("{failures}, last: {error}"));
     }
@@ -107,12 +103,12 @@ fn forwarder(text: &mut String, status: &Status, queued: u64, now: Timestamp) {
 fn ledger(text: &mut String, ledger: &Ledger, (queued, untold): (u64, u64)) {
     let dropped = &ledger.dropped;
     let sum = format!(
-        "{} enqueued = {} acknowledged + {} queued + {} dropped + {} dead letters",
+        "{} enqueued = {} acknowledged + {} queued + {} dropped + {}",
         count(ledger.enqueued),
         count(ledger.acknowledged),
         count(queued),
         count(dropped.total()),
-        count(ledger.dead_lettered),
+        many(ledger.dead_lettered, "dead letter"),
     );
     line(text, "ledger", &sum);
     if dropped.total() > 0 {

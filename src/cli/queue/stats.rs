@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Access, StatsArgs, reach, report};
 use crate::{
+    cli::words::many,
     clock::{Clock, SystemClock},
     config::Config,
     control::Report,
@@ -107,9 +108,9 @@ fn problems(report: &Report, patience: Duration, now: Timestamp) -> Vec<String> 
     let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
     if let Some(since) = waits_since.filter(|since| now.duration_since(*since) > patience) {
         let (samples, since) = (report.queue.samples, to_the_second(since));
-        problems.push(format!(
-            "nothing was acknowledged since {since} although {samples} samples wait"
-        ));
+        let wait = if samples == 1 { "waits" } else { "wait" };
+        let samples = many(samples, "sample");
+        problems.push(format!("nothing was acknowledged since {since} although {samples} {wait}"));
     }
     if let Some(at) = report.last_dropped.filter(|at| now.duration_since(*at) < RECENT) {
         problems.push(format!("samples were dropped, last at {}", to_the_second(at)));

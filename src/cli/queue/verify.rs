@@ -9,7 +9,7 @@ use super::{Access, expect_queue, reach_or};
 use crate::{
     cli::{
         ConfigArgs,
-        words::{count, size},
+        words::{count, many, size},
     },
     config::Config,
     control::client::Client,
@@ -84,12 +84,12 @@ fn text(verdict: &Verdict) -> String {
     lines.for_each(|line| text.push_str(&line));
     let lines = verdict.notes.iter().map(|note| format!("note: {note}\n"));
     lines.for_each(|line| text.push_str(&line));
-    let (samples, on_disk) = (count(verdict.samples), size(verdict.disk_bytes));
+    let (samples, on_disk) = (many(verdict.samples, "sample"), size(verdict.disk_bytes));
     let end = if verdict.clean {
-        format!("clean: {samples} samples can be read; {on_disk} on disk\n")
+        format!("clean: {samples} can be read; {on_disk} on disk\n")
     } else {
         let missing = count(verdict.missing);
-        format!("{samples} samples can be read, {missing} can't; {on_disk} on disk\n")
+        format!("{samples} can be read, {missing} can't; {on_disk} on disk\n")
     };
     text.push_str(&end);
     text

@@ -57,6 +57,17 @@ fn hidden_mount_is_not_reported() {
 }
 
 #[test]
+fn file_system_that_is_not_the_one_of_the_mount_is_hidden() {
+    let usage = |number| Usage { number, ..Usage::default() };
+    let ext4 = mount("8:17", "/mnt", "ext4");
+    assert!(is_hidden(&ext4, &usage(Some((8, 1)))));
+    assert!(!is_hidden(&ext4, &usage(Some((8, 17)))));
+    // Nothing is known: the platform doesn't tell, or the identity is a name, as with btrfs.
+    assert!(!is_hidden(&ext4, &usage(None)));
+    assert!(!is_hidden(&mount("/dev/sda2", "/home", "btrfs"), &usage(Some((0, 26)))));
+}
+
+#[test]
 fn root_is_excluded_by_name_only() {
     let mounts = || vec![mount("loop0", "/", "overlay"), mount("loop1", "/snap", "squashfs")];
     assert_eq!(chosen(mounts(), &filter(&["overlay", "squashfs"], &[], &[])), ["/"]);
@@ -74,9 +85,35 @@ fn device_globs_match_the_name_with_and_without_its_directory() {
 }
 
 #[test]
+fn block_devices_go_by_the_globs_of_mounted_ones() {
+    let device = |name: &str| Device { device: name.into(), ..Device::default() };
+    let mut filter = filter(&[], &[], &["/dev/sdb"]);
+    filter.devices.include = patterns(&["/dev/sd?", "nvme*"]);
+    let mut devices = ["sda", "sdb", "nvme0n1", "vda"].map(device).to_vec();
+    filter.keep(&mut devices);
+    let kept: Vec<_> = devices.iter().map(|device| &*device.device).collect();
+    assert_eq!(kept, ["sda", "nvme0n1"]);
+}
+
+#[test]
+fn mount_that_is_named_is_told_although_the_file_system_has_a_better_one() {
+    let mounts = vec![mount("sda1", "/data", "ext4"), mount("sda1", "/srv/jail/data", "ext4")];
+    let mut filter = filter(&[], &[], &[]);
+    filter.mounts.include = patterns(&["/srv/*"]);
+    assert_eq!(chosen(mounts.clone(), &filter), ["/srv/jail/data"]);
+    filter.mounts.include = patterns(&["*"]);
+    assert_eq!(chosen(mounts, &filter), ["/data"]);
+}
+
+#[test]
 fn utilization_leaves_the_reserve_of_root_out_as_df_does() {
-    let usage =
-        Usage { total: 1000, free: 500, available: 300, inodes: Some((100, 25)), read_only: None };
+    let usage = Usage {
+        total: 1000,
+        free: 500,
+        available: 300,
+        inodes: Some((100, 25)),
+        ..Usage::default()
+    };
     let filesystem = filesystem(&mount("sda1", "/", "ext4"), Ok(usage));
     assert_eq!((filesystem.used, filesystem.utilization), (Some(500), Some(0.625)));
     assert_eq!(filesystem.inodes.unwrap().utilization, Some(0.75));

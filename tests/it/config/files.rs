@@ -106,6 +106,21 @@ mod unix {
         load(Some(file), env_file).unwrap().warnings
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_host_root_without_a_host_is_told() {
+        let home = Home::new();
+        let warned = |root: &str| {
+            let text = format!("metrics: {{host_root: '{root}'}}");
+            warnings(&home.write("c.yaml", &text, 0o600), None)
+        };
+        assert_eq!(
+            warned("/no-such-host"),
+            ["metrics.host_root: there is no directory /no-such-host/proc"]
+        );
+        assert_eq!(warned("/"), [""; 0]);
+    }
+
     #[test]
     fn a_file_that_holds_the_key_should_not_be_readable_by_every_user() {
         let home = Home::new();

@@ -78,14 +78,22 @@ fn built_in_receiver_takes_what_is_sampled() {
     // A server lends its address, which nobody else takes.
     let mut server = Server::start(Mode::Accept);
     server.stop();
-    let home = Home::new(&server.url(), &[("collector.api_key", json!("canary"))]);
-    let daemon = home.spawn(&["run", "--with-receiver"]);
-    daemon.wait_for_log("delivery works");
-    wait_until("delivery", || home.stats()["ledger"]["acknowledged"].as_u64() >= Some(8));
-    let ended = daemon.stop();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.err.contains("the built-in receiver stops"), "{ended:?}");
-    assert!(!ended.err.contains("canary"), "{ended:?}");
+    let elsewhere = format!("{}/in/metrics", server.url());
+    // It takes whatever path and header the configuration has the agent send to.
+    for (url, header) in
+        [(server.url(), "X-API-Key"), (elsewhere.clone(), "X-Token"), (elsewhere, "Authorization")]
+    {
+        let key =
+            [("collector.api_key", json!("canary")), ("collector.api_key_header", json!(header))];
+        let home = Home::new(&url, &key);
+        let daemon = home.spawn(&["run", "--with-receiver"]);
+        daemon.wait_for_log("delivery works");
+        wait_until("delivery", || home.stats()["ledger"]["acknowledged"].as_u64() >= Some(8));
+        let ended = daemon.stop();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.err.contains("the built-in receiver stops"), "{ended:?}");
+        assert!(ended.err.contains("rejected=0") && !ended.err.contains("canary"), "{ended:?}");
+    }
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn assert_shape(stats: &Value) {
     assert_keys(&stats["ledger"]["dropped"], &reasons);
     let forwarder = ["state", "since", "last_success", "last_error", "next_attempt"];
     assert_keys(&stats["forwarder"], &[&forwarder[..], &["consecutive_failures"]].concat());
-    for time in [&stats["forwarder"]["since"], &stats["forwarder"]["last_success"]] {
+    for key in ["since", "last_success", "next_attempt"] {
+        let time = &stats["forwarder"][key];
         let fraction = time.as_str().and_then(|time| time.split_once('.')).map_or("", |(_, f)| f);
         assert!(fraction.len() <= "123456Z".len(), "at most to the microsecond: {time}");
     }
@@ -88,6 +89,21 @@ fn stats_for_people_say_the_same() {
     assert!(ran.out.contains(&format!("{queued} samples")), "{}", ran.out);
     assert!(!ran.out.contains('\x1b'), "colours without a terminal: {}", ran.out);
     assert_eq!(ran.err, "");
+}
+
+#[test]
+fn what_is_unwise_about_the_configuration_is_for_run_and_check_to_say() {
+    let server = Server::start(Mode::Accept);
+    let plain = [("logging.file", json!("none/yet.log"))];
+    let home = Home::new(&server.url(), &[]);
+    drop(home.daemon());
+    home.configure(&server.url(), &plain);
+    let told = "logging.file: the directory none doesn't exist";
+    assert!(home.run(&["check"]).out.contains(told));
+    for words in [&["stats"][..], &["flush"], &["peek"], &["verify"], &["dead-letters", "list"]] {
+        let ran = home.run(&[&["queue"], words].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words:?}: {ran:?}");
+    }
 }
 
 #[test]

@@ -85,3 +85,23 @@ fn rejected_data_waits_and_nothing_is_lost() {
         server.assert_whole();
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn sigusr1_has_it_tried_at_once_and_sigusr2_is_ignored() {
+    use rustix::process::Signal;
+
+    let server = Server::start(Mode::Answer(401));
+    let home = Home::new(&server.url(), &[("forwarder.retry.max_interval", json!("1h"))]);
+    let daemon = home.daemon();
+    wait_until("held", || home.stats()["forwarder"]["state"] == "held");
+    server.turn(Mode::Accept);
+    daemon.signal(Signal::USR2);
+    daemon.wait_for_log("ignored signal=SIGUSR2");
+    assert_eq!(server.count(), 0);
+    let queued = home.stats()["ledger"]["enqueued"].as_u64().unwrap();
+    daemon.signal(Signal::USR1);
+    wait_until("all of it is delivered", || server.count() as u64 >= queued);
+    assert_eq!(daemon.stop().code, Some(0));
+    server.assert_whole();
+}

@@ -102,7 +102,7 @@ fn range(seen: &support::Seen) -> String {
 #[tokio::test]
 async fn every_sample_of_an_outage_arrives_once() {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let options_of = |listen| receiver::Options { listen, api_key: None, output: None };
+    let options_of = |listen| receiver::Options::new(listen);
     let reserved = receiver::Receiver::bind(options_of(listen)).await.unwrap();
     let address = reserved.local_addr();
     drop(reserved);

@@ -119,7 +119,16 @@ pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
         available: bytes(stat.f_bavail),
         inodes: (stat.f_files > 0).then_some((stat.f_files, stat.f_ffree)),
         read_only: Some(stat.f_flag.contains(StatVfsMountFlags::RDONLY)),
+        number: number(path),
     })
+}
+
+/// The number of the file system in which a directory lies. A file's (one is mounted as well) may be
+/// that of another file system below.
+fn number(path: &Path) -> Option<(u32, u32)> {
+    let stat = rustix::fs::stat(path).ok()?;
+    let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+    is_directory.then(|| (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev)))
 }
 
 /// The mount as the host sees it; `None` if it lies elsewhere.
@@ -139,5 +148,20 @@ fn kind(root: &HostRoot, device: &str) -> Option<DeviceKind> {
         Some(DeviceKind::Disk)
     } else {
         directory.exists().then_some(DeviceKind::Virtual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_system_that_answers_has_the_number_of_its_mount() {
+        let mounts = DiskSource::new(&HostRoot::default()).mounts().unwrap();
+        let proc = mounts.iter().rfind(|mount| mount.mountpoint == "/proc").unwrap();
+        let (major, minor) = usage(&proc.path).unwrap().number.unwrap();
+        assert_eq!(proc.identity, format!("{major}:{minor}"));
+        assert_ne!(usage(Path::new("/")).unwrap().number, Some((major, minor)));
+        assert_eq!(number(Path::new("/proc/self/stat")), None, "of a file nothing is known");
     }
 }

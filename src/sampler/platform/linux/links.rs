@@ -8,6 +8,7 @@ use std::{
     fs,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -23,8 +24,10 @@ use crate::{
 /// Files of so many interfaces stay open; with more, netlink tells of all at once, and where it doesn't
 /// their files are opened for each reading.
 const MOST_OPEN: usize = 32;
-/// After so many readings, what hardly ever changes is read again.
-const MAX_UNREAD: u32 = 60;
+/// What hardly ever changes is read again when it is as old as this, at longer intervals each time.
+const MAX_AGE: Duration = Duration::from_mins(1);
+/// Those of many interfaces are spread over it in so many steps.
+const STEPS: u32 = 60;
 /// ARPHRD_LOOPBACK (include/uapi/linux/if_arp.h).
 const LOOPBACK: &str = "772";
 /// Bytes a second of one megabit a second.
@@ -45,7 +48,8 @@ struct Link {
     carrier: Attribute,
     carrier_changes: Attribute,
     mtu: Attribute,
-    still_good: u32,
+    /// When `described` was read.
+    described_at: Option<Instant>,
     described: Interface,
 }
 
@@ -56,8 +60,8 @@ impl Links {
         Self { directory: root.sys("class/net"), netlink, known: BTreeMap::new() }
     }
 
-    /// Fills in all but the traffic.
-    pub(super) fn describe(&mut self, interfaces: &mut [Interface]) {
+    /// Fills in all but the traffic; it is `now`.
+    pub(super) fn describe(&mut self, interfaces: &mut [Interface], now: Instant) {
         let netlink = self.netlink.as_mut().filter(|_| interfaces.len() > MOST_OPEN);
         // Where a sandbox forbids it, the files tell the same.
         let mut states = netlink.and_then(|netlink| netlink.list().ok());
@@ -71,7 +75,7 @@ impl Links {
                 Some(states) => states.remove(name).unwrap_or_default(),
                 None => link.state(known.len() < MOST_OPEN),
             };
-            link.tell(state, interface, place);
+            link.tell(state, interface, place, now);
             known.insert(interface.name.clone(), link);
         }
         // What is gone is forgotten: another interface may get its name.
@@ -88,7 +92,7 @@ impl Link {
             carrier_changes: attribute("carrier_changes"),
             mtu: attribute("mtu"),
             directory: directory.to_owned(),
-            still_good: 0,
+            described_at: None,
             described: Interface::default(),
         }
     }
@@ -105,15 +109,16 @@ impl Link {
     }
 
     /// `place`: so that those of many interfaces aren't all described anew in one reading.
-    fn tell(&mut self, state: LinkState, to: &mut Interface, place: u32) {
+    fn tell(&mut self, state: LinkState, to: &mut Interface, place: u32, now: Instant) {
         let changes = state.carrier_changes;
         // A carrier that comes may come with another speed; asking a driver for it may be slow.
-        if self.still_good == 0 || changes != self.described.carrier_changes {
-            let is_new = self.described == Interface::default();
+        let is_old = self.described_at.is_none_or(|at| now.duration_since(at) >= MAX_AGE);
+        if is_old || changes != self.described.carrier_changes {
+            let is_new = self.described_at.is_none();
+            let aged = if is_new { MAX_AGE / STEPS * (place % STEPS) } else { Duration::ZERO };
             self.described = described(&self.directory);
-            self.still_good = MAX_UNREAD - if is_new { place % MAX_UNREAD } else { 0 };
+            self.described_at = Some(now.checked_sub(aged).unwrap_or(now));
         }
-        self.still_good -= 1;
         self.described.carrier_changes = changes;
         to.kind = self.described.kind;
         to.master.clone_from(&self.described.master);
@@ -158,4 +163,28 @@ fn kind(directory: &Path) -> Option<InterfaceKind> {
     } else {
         InterfaceKind::Virtual
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn bridge_that_it_joins_is_told_within_a_minute_however_rarely_it_is_read() {
+        let host = tempfile::tempdir().unwrap();
+        let directory = host.path().join("sys/class/net/eth0");
+        fs::create_dir_all(&directory).unwrap();
+        let mut links = Links::new(&HostRoot(Some(host.path().to_owned())));
+        let mut interfaces = [Interface { name: "eth0".into(), ..Interface::default() }];
+        let start = Instant::now();
+        links.describe(&mut interfaces, start);
+        assert_eq!(interfaces[0].master, None);
+        symlink("../br0", directory.join("master")).unwrap();
+        links.describe(&mut interfaces, start + MAX_AGE / 2);
+        assert_eq!(interfaces[0].master, None, "asked again too soon");
+        links.describe(&mut interfaces, start + MAX_AGE);
+        assert_eq!(interfaces[0].master.as_deref(), Some("br0"));
+    }
 }

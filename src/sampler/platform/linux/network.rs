@@ -65,7 +65,7 @@ impl NetworkSource {
 
     /// Fills in what those interfaces are and how they do.
     pub(in crate::sampler) fn describe(&mut self, interfaces: &mut [Interface]) {
-        self.links.describe(interfaces);
+        self.links.describe(interfaces, std::time::Instant::now());
     }
 
     /// What TCP and UDP count.

@@ -54,6 +54,7 @@ pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
     let stat = rustix::fs::statfs(path)?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_bsize.into());
     Ok(Usage {
+        number: None,
         total: bytes(stat.f_blocks),
         free: bytes(stat.f_bfree),
         available: bytes(stat.f_bavail),

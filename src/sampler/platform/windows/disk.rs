@@ -63,5 +63,12 @@ pub(in crate::sampler) fn usage(path: &Path) -> io::Result<Usage> {
         return Err(io::Error::last_os_error());
     }
     // With a quota, the free space is that of the volume but the total that of the user.
-    Ok(Usage { total, free: free.min(total), available, inodes: None, read_only: None })
+    Ok(Usage {
+        total,
+        free: free.min(total),
+        available,
+        inodes: None,
+        read_only: None,
+        number: None,
+    })
 }
