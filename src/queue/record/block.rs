@@ -129,20 +129,6 @@ pub fn rest(frames: Vec<u8>) -> io::Result<Vec<u8>> {
     if frames.len() <= MAX_VALUE { Ok(frames) } else { new(&frames) }
 }
 
-/// How many whole records end in a value.
-#[must_use]
-pub fn records_in(value: &[u8]) -> u64 {
-    if let Ok(block) = Block::parse(value) {
-        return block.records.into();
-    }
-    let (mut rest, mut records) = (value, 0);
-    while let Ok(part) = parse_frame(rest) {
-        records += u64::from(part.index + 1 == part.count);
-        rest = &rest[part.frame_length()..];
-    }
-    records
-}
-
 /// A block of `frames`, which are whole small records in order, at most [`MAX_FRAMES`] bytes of them.
 pub fn new(frames: &[u8]) -> io::Result<Vec<u8>> {
     let fits = frames.len() <= MAX_FRAMES;
