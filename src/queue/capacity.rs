@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 /// Bytes on disk for a hundred bytes of framed records when the queue is full and nothing in it can be
-/// put into blocks, as on hosts of hundreds of processors. Elsewhere it is less than half of that, as
-/// `benches/daemon.rs` measures: the estimate is a lower bound.
+/// put into blocks, as on hosts of hundreds of processors. Elsewhere it is a quarter to a half of that, as
+/// `benches/daemon.rs` measures: by this alone the estimate is a lower bound.
 pub const DISK_PERCENT: u64 = 220;
 /// How far back "recent" reaches.
 const WINDOW: Duration = Duration::from_mins(5);
@@ -59,17 +59,24 @@ fn averaged(value: f32, bytes: u64, elapsed: Duration) -> f32 {
     value + (now - value) * weight
 }
 
-/// How many seconds of an outage `max_bytes` on disk hold at `rate` framed bytes a second; 0 while
-/// the rate is unknown.
+/// Bytes on disk for a hundred bytes of framed records: what a long outage has shown, where there was one.
+pub(super) fn disk_percent(on_disk: u64, framed: u64) -> u64 {
+    let shown = (on_disk * 100).checked_div(framed);
+    // Of what is half empty less would be told than even the worst takes.
+    shown.map_or(DISK_PERCENT, |shown| shown.clamp(1, DISK_PERCENT))
+}
+
+/// How many seconds of an outage `max_bytes` on disk hold at `rate` framed bytes a second, of which a
+/// hundred take `percent` on disk; 0 while the rate is unknown.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "an estimate"
 )]
-pub(super) fn seconds(max_bytes: u64, rate: f32) -> u64 {
+pub(super) fn seconds(max_bytes: u64, rate: f32, percent: u64) -> u64 {
     if rate <= 0.0 {
         return 0;
     }
-    (max_bytes as f64 * 100.0 / DISK_PERCENT as f64 / f64::from(rate)) as u64
+    (max_bytes as f64 * 100.0 / percent as f64 / f64::from(rate)) as u64
 }

@@ -310,6 +310,15 @@ impl Store {
         open.chain(self.middle.iter().map(|middle| middle.closed.counts))
     }
 
+    /// How long an outage the whole cap holds at the recent rate, by what the parts take that are full.
+    fn capacity_seconds(&self) -> u64 {
+        let on_disk = self.middle.iter().map(|middle| middle.on_disk).sum();
+        let counts = self.middle.iter().map(|middle| middle.closed.counts);
+        let framed = counts.map(|counts| counts.bytes + counts.samples * HEADER as u64).sum();
+        let percent = capacity::disk_percent(on_disk, framed);
+        capacity::seconds(self.options.max_bytes, self.rate.value(), percent)
+    }
+
     /// All figures at this moment.
     pub(super) fn stats(&self) -> Stats {
         let (retrying, retrying_bytes) = self.dead.retrying();
@@ -329,7 +338,7 @@ impl Store {
             oldest: self.front.map(|(_, stamp)| stamp.wall),
             front: self.front.map(|(_, stamp)| stamp),
             newest: self.back.filter(|_| samples > 0),
-            capacity_seconds: capacity::seconds(self.options.max_bytes, self.rate.value()),
+            capacity_seconds: self.capacity_seconds(),
             dead_letters: self.dead.count(),
         };
         Stats {

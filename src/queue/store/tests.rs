@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use super::*;
+use super::{capacity::DISK_PERCENT, *};
 use crate::{
     clock::SystemClock,
     sample::{Cpu, Metrics, Origin},
@@ -114,4 +114,23 @@ fn part_that_opens_and_can_not_be_read_to_its_end_is_mended_wherever_it_is() {
     assert_eq!((ledger.enqueued, ledger.acknowledged), (SAMPLES, delivered));
     assert_eq!(ledger.dropped.corrupt, SAMPLES - delivered);
     assert!(delivered > SAMPLES * 9 / 10, "{delivered}");
+}
+
+#[test]
+fn capacity_follows_what_full_parts_take() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = filled(home.path());
+    store.rate = Rate::new(10.0);
+    let worst = capacity::seconds(store.options.max_bytes, 10.0, DISK_PERCENT);
+    let framed = |counts: Counts| counts.bytes + counts.samples * HEADER as u64;
+    for percent in [55, DISK_PERCENT, 10 * DISK_PERCENT] {
+        for middle in &mut store.middle {
+            middle.on_disk = framed(middle.closed.counts) * percent / 100;
+        }
+        let held = store.stats().queue.capacity_seconds;
+        let expected = worst * DISK_PERCENT / percent.min(DISK_PERCENT);
+        assert!(held.abs_diff(expected) <= expected / 20, "{percent} %: {held} s, not {expected}");
+    }
+    store.middle.clear();
+    assert_eq!(store.stats().queue.capacity_seconds, worst, "without a full part the worst");
 }
