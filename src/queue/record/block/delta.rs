@@ -145,7 +145,7 @@ fn shift(row: &[Token<'_>], other: &[Token<'_>]) -> (usize, usize) {
 /// The frames of which `packed` tells; `None` if it doesn't, or if they are more than `most` bytes.
 pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> {
     let mut packed = Told(packed);
-    let (mut frames, mut next, mut total) = (Vec::new(), first, 0_u64);
+    let (mut frames, mut next, mut total) = (Vec::with_capacity(most), first, 0_u64);
     let mut before: Vec<Range<usize>> = Vec::new();
     while !packed.0.is_empty() {
         let version = packed.byte()?;
@@ -158,7 +158,7 @@ pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> 
             }
             back => {
                 let other = before.len().checked_sub(back)?;
-                packed.payload(&tokens(&frames[before[other].clone()]), most)?
+                packed.payload(&frames[before[other].clone()], most)?
             }
         };
         let running_total = total.wrapping_add(payload.len() as u64).wrapping_add(surplus);
@@ -184,19 +184,26 @@ struct Told<'a>(&'a [u8]);
 
 impl<'a> Told<'a> {
     /// The next payload, told by `other`.
-    fn payload(&mut self, other: &[Token<'_>], most: usize) -> Option<Vec<u8>> {
-        let (mut payload, mut others) = (Vec::new(), other.iter());
+    fn payload(&mut self, other: &[u8], most: usize) -> Option<Vec<u8>> {
+        let (mut payload, mut others) = (Vec::with_capacity(other.len() + 32), Told(other));
         let mut left = self.number()?;
         while left > 0 {
+            // Most are the same, many in a row.
+            let same = self.0.iter().zip(0..left).take_while(|(how, _)| **how == SAME).count();
+            if same > 0 {
+                self.bytes(same)?;
+                payload.extend(others.others(same)?);
+                left -= same as u64;
+                continue;
+            }
             let how = self.number()?;
-            let like = if how == u64::from(ADDED) { None } else { others.next() };
+            let like = if how == u64::from(ADDED) { None } else { others.others(1) };
             if how == u64::from(GONE) {
                 continue;
             }
-            if how == u64::from(SAME) {
-                payload.extend(like?.bytes);
-            } else if let Some(difference) = how.checked_sub(DIFFERENCE) {
-                put(&mut payload, like?.number?.wrapping_add(unzigzag(difference)));
+            if let Some(difference) = how.checked_sub(DIFFERENCE) {
+                let number = Token::of(like?).number?;
+                put(&mut payload, number.wrapping_add(unzigzag(difference)));
             } else {
                 payload.extend(self.token()?);
             }
@@ -206,6 +213,16 @@ impl<'a> Told<'a> {
             left -= 1;
         }
         Some(payload)
+    }
+
+    /// The bytes of the next `count` tokens, the last of which may not end.
+    fn others(&mut self, count: usize) -> Option<&'a [u8]> {
+        let mut end = 0;
+        for _ in 0..count {
+            let rest = self.0.get(end..).filter(|rest| !rest.is_empty())?;
+            end += rest.iter().position(|byte| *byte < 0x80).map_or(rest.len(), |last| last + 1);
+        }
+        self.bytes(end)
     }
 
     fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
