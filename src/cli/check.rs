@@ -43,7 +43,9 @@ fn print(
     write!(out, "{}", config.effective())?;
     match estimate(&config.queue, &config.collect, sample_bytes) {
         Some(outage) => {
-            writeln!(out, "# The buffer holds an outage of about {}.", rounded(outage))?;
+            // What expires is held so long and no longer; the rest is reckoned with the worst.
+            let least = if config.queue.max_age == Some(outage) { "" } else { "at least " };
+            writeln!(out, "# The buffer holds an outage of {least}{}.", rounded(outage))?;
         }
         None => writeln!(out, "# Nothing is collected.")?,
     }
@@ -143,7 +145,7 @@ mod tests {
         check(&config, Some(&mut connect), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("\n  api_key: '********'\n"), "{text}");
-        assert!(text.contains("\n# The buffer holds an outage of about "), "{text}");
+        assert!(text.contains("\n# The buffer holds an outage of at least "), "{text}");
         assert!(text.contains("\n# warning: collector.server_url: the API key is sent"), "{text}");
         assert!(text.ends_with("\n# The server answers 204.\n"), "{text}");
         assert!(!text.contains("canary"), "{text}");

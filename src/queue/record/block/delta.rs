@@ -144,7 +144,7 @@ fn shift(row: &[Token<'_>], other: &[Token<'_>]) -> (usize, usize) {
 
 /// The frames of which `packed` tells; `None` if it doesn't, or if they are more than `most` bytes.
 pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> {
-    let mut packed = Told(packed);
+    let mut packed = Bytes(packed);
     let (mut frames, mut next, mut total) = (Vec::with_capacity(most), first, 0_u64);
     let mut before: Vec<Range<usize>> = Vec::new();
     while !packed.0.is_empty() {
@@ -154,7 +154,7 @@ pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> 
         let payload = match usize::try_from(packed.number()?).ok()? {
             0 => {
                 let length = usize::try_from(packed.number()?).ok()?;
-                packed.bytes(length)?.to_vec()
+                packed.take(length)?.to_vec()
             }
             back => {
                 let other = before.len().checked_sub(back)?;
@@ -180,24 +180,24 @@ pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> 
 }
 
 /// What is still to be read.
-struct Told<'a>(&'a [u8]);
+struct Bytes<'a>(&'a [u8]);
 
-impl<'a> Told<'a> {
+impl<'a> Bytes<'a> {
     /// The next payload, told by `other`.
     fn payload(&mut self, other: &[u8], most: usize) -> Option<Vec<u8>> {
-        let (mut payload, mut others) = (Vec::with_capacity(other.len() + 32), Told(other));
+        let (mut payload, mut other) = (Vec::with_capacity(other.len() + 32), Bytes(other));
         let mut left = self.number()?;
         while left > 0 {
             // Most are the same, many in a row.
             let same = self.0.iter().zip(0..left).take_while(|(how, _)| **how == SAME).count();
             if same > 0 {
-                self.bytes(same)?;
-                payload.extend(others.others(same)?);
+                self.take(same)?;
+                payload.extend(other.tokens(same)?);
                 left -= same as u64;
                 continue;
             }
             let how = self.number()?;
-            let like = if how == u64::from(ADDED) { None } else { others.others(1) };
+            let like = if how == u64::from(ADDED) { None } else { other.tokens(1) };
             if how == u64::from(GONE) {
                 continue;
             }
@@ -215,30 +215,30 @@ impl<'a> Told<'a> {
         Some(payload)
     }
 
-    /// The bytes of the next `count` tokens, the last of which may not end.
-    fn others(&mut self, count: usize) -> Option<&'a [u8]> {
+    /// The bytes of the next `count` tokens; the last of all may not end.
+    fn tokens(&mut self, count: usize) -> Option<&'a [u8]> {
         let mut end = 0;
         for _ in 0..count {
             let rest = self.0.get(end..).filter(|rest| !rest.is_empty())?;
             end += rest.iter().position(|byte| *byte < 0x80).map_or(rest.len(), |last| last + 1);
         }
-        self.bytes(end)
+        self.take(end)
     }
 
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
     }
 
     fn byte(&mut self) -> Option<u8> {
-        self.bytes(1)?.first().copied()
+        self.take(1)?.first().copied()
     }
 
     /// The bytes of the next token, which must end.
     fn token(&mut self) -> Option<&'a [u8]> {
         let end = self.0.iter().position(|byte| *byte < 0x80)?;
-        self.bytes(end + 1)
+        self.take(end + 1)
     }
 
     fn number(&mut self) -> Option<u64> {
