@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = ["cpu", "memory", "disk", "network", "agent"]
-WHATS = GROUPS + ["pack", "all", "json"]
+WHATS = GROUPS + ["pack", "all", "json", "press", "unpress"]
 TICKS = 60  # what is read once a while is read once in it
 INTERVAL = 5
 # A tick at the defaults: disk at every sixth, the agent's own figures at every twelfth.
@@ -84,7 +84,8 @@ def counts(root):
     called = {what: a_tick(calls, cost, what, root) for what in WHATS}
     size = sizes(cost, root)
     print("| group | instructions | system calls | bytes a record |\n|---|---:|---:|---:|")
-    names = {"pack": "packing the five records", "all": "all five and packing", "json": "a request of the five as JSON"}
+    names = {"pack": "packing the five records", "all": "all five and packing", "json": "a request of the five as JSON",
+             "press": "putting sixteen ticks into a block", "unpress": "taking them out"}
     for what in WHATS:
         number = sum(called[what].values())
         print(f"| {names.get(what, what)} | {spent[what]:,.0f} | {number:.1f} | {size.get(what, '')} |")

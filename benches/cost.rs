@@ -3,7 +3,8 @@
 //! of a tick, caches hot or, with `--evict`, cold.
 //!
 //! `cost WHAT TICKS [--root DIR] [--evict MEGABYTES]`. WHAT is a group, `all` of them with their records
-//! packed, `pack` or `json` for that alone, or `bytes`, which tells the size of each record.
+//! packed, `pack` or `json` for that alone, `press` or `unpress` for a block of sixteen ticks, or `bytes`,
+//! which tells the size of each record.
 
 #![allow(missing_docs, reason = "a program that prints figures")]
 #![expect(
@@ -18,8 +19,11 @@ use std::{collections::BTreeMap, hint::black_box, path::PathBuf, sync::Arc, time
 use collector::{
     encode::{Compression, Encoder as _, Limits, json::Json},
     host,
-    queue::{Attached, Entry, record},
-    sample::{Agent, Backlog, Fates, Group, Origin, Sample, Ticks},
+    queue::{
+        Attached, Entry,
+        record::{self, block},
+    },
+    sample::{Agent, Backlog, Fates, Group, Metrics, Origin, Sample, Ticks},
     sampler::{self, HostRoot, Sampler},
 };
 use glob::Pattern;
@@ -33,6 +37,16 @@ fn main() {
         "bytes" => return tell_bytes(&samples),
         "pack" => Box::new(|| samples.iter().for_each(|sample| _ = black_box(packed(sample)))),
         "json" => Box::new(|| _ = black_box(request(&samples))),
+        "press" => {
+            let frames = frames(&samples);
+            Box::new(move || _ = black_box(block::new(&frames).unwrap()))
+        }
+        "unpress" => {
+            let pressed = block::new(&frames(&samples)).unwrap();
+            Box::new(move || {
+                _ = black_box(block::Block::parse(&pressed).unwrap().frames().unwrap());
+            })
+        }
         "all" => Box::new(|| cost.read().iter().for_each(|sample| _ = black_box(packed(sample)))),
         _ => Box::new(|| _ = black_box(cost.read())),
     };
@@ -130,6 +144,31 @@ fn agent() -> Agent {
 
 fn packed(sample: &Sample) -> Vec<u8> {
     record::payload(Uuid::from_u128(7), sample).unwrap()
+}
+
+/// Sixteen ticks that wait for long, each with other counters, as they are put into a block; fewer if
+/// they don't fit.
+fn frames(samples: &[Sample]) -> Vec<u8> {
+    let (mut frames, mut running_total, mut seqs) = (Vec::new(), 0, 1..);
+    for tick in 0..16 {
+        for (mut sample, seq) in samples.iter().cloned().zip(&mut seqs) {
+            sample.timestamp += Duration::from_millis(5003) * tick;
+            sample.since_boot =
+                sample.since_boot.map(|since| since + Duration::from_secs(5) * tick);
+            if let Metrics::Cpu(cpu) = &mut sample.metrics {
+                cpu.context_switches = cpu.context_switches.map(|switches| switches + seq * 7919);
+            }
+            let payload = packed(&sample);
+            running_total += payload.len() as u64;
+            let added = record::frames(seq, running_total, &payload).flat_map(|(_, frame)| frame);
+            let added: Vec<u8> = added.collect();
+            if frames.len() + added.len() > block::MAX_FRAMES {
+                return frames;
+            }
+            frames.extend(added);
+        }
+    }
+    frames
 }
 
 /// The body of a tick's request, as long as it is.
