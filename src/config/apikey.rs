@@ -41,15 +41,14 @@ pub(super) fn api_key(reader: &mut Reader<'_>) -> (HeaderName, Option<ApiKey>) {
 fn key_header(reader: &mut Reader<'_>) -> HeaderName {
     const PATH: &str = "collector.api_key_header";
     let text = reader.text_or(PATH, defaults::API_KEY_HEADER);
-    match text.parse::<HeaderName>() {
+    let wrong = match text.parse::<HeaderName>() {
         Ok(name) if !is_reserved(&name) => return name,
-        Ok(_) => reader.refuse(PATH, format!("{text:?} is set by the program itself; use another")),
-        Err(_) if text.is_empty() => {}
-        Err(_) => reader.refuse(
-            PATH,
-            format!("{text:?} isn't a header's name; allowed are letters, digits and -"),
-        ),
-    }
+        Ok(_) => "is set by the program itself; use another",
+        Err(_) if text.is_empty() => return HeaderName::from_static("x-api-key"),
+        Err(_) => "isn't a header's name; allowed are letters, digits and -",
+    };
+    let shown = reader.unless_from_outside(PATH, format!("{text:?}"));
+    reader.refuse(PATH, format!("{shown} {wrong}"));
     HeaderName::from_static("x-api-key")
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use glob::Pattern;
 
-use super::{defaults, expand::escape, reader::Reader};
+use super::{defaults, expand::escape, reader::Reader, values};
 use crate::{collect, sample::Group, sampler};
 
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -107,14 +107,17 @@ fn host_root(reader: &mut Reader<'_>) -> Option<PathBuf> {
 
 fn globs(reader: &mut Reader<'_>, path: &str, default: &[&str]) -> Vec<Pattern> {
     let mut globs = Vec::new();
-    for text in reader.texts(path, default) {
-        match Pattern::new(&text) {
-            Ok(_) if text.is_empty() => reader.refuse(path, "an empty glob matches nothing"),
+    for (scalar, line) in reader.texts(path, default) {
+        let text = &scalar.expanded.text;
+        match Pattern::new(text) {
+            Ok(_) if text.is_empty() => {
+                reader.refuse_at(path, line, "an empty glob matches nothing");
+            }
             Ok(glob) => globs.push(glob),
             Err(error) => {
-                let message =
-                    format!("{text:?} is no glob ({}); allowed are *, ?, [a-z]", error.msg);
-                reader.refuse(path, message);
+                let text = values::quoted(&scalar);
+                let message = format!("{text} is no glob ({}); allowed are *, ?, [a-z]", error.msg);
+                reader.refuse_at(path, line, message);
             }
         }
     }

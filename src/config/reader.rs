@@ -30,6 +30,13 @@ pub(super) struct Scalar {
     pub(super) expanded: Expanded,
 }
 
+impl Scalar {
+    fn literal(text: &str) -> Self {
+        let expanded = Expanded { text: text.into(), literal: true, ..Expanded::default() };
+        Self { kind: Kind::Text(text.into()), expanded }
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Text, root: &'a Node, environment: &'a Environment) -> Self {
         let sections = ["collector", "metrics", "buffer", "forwarder", "logging", "control"];
@@ -78,15 +85,15 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// A list of texts.
-    pub(super) fn texts(&mut self, path: &str, default: &[&str]) -> Vec<String> {
-        let texts = match self.node(path, false).map(|node| (&node.kind, node.line)) {
-            None => default.iter().map(|&text| text.to_owned()).collect(),
+    /// A list of texts, each with its line.
+    pub(super) fn texts(&mut self, path: &str, default: &[&str]) -> Vec<(Scalar, usize)> {
+        let texts: Vec<_> = match self.node(path, false).map(|node| (&node.kind, node.line)) {
+            None => default.iter().map(|&text| (Scalar::literal(text), 0)).collect(),
             Some((Kind::List(items), line)) => {
-                items
-                    .iter()
-                    // A list in a list has no line of its own.
-                    .filter_map(|item| self.item(path, item, item.line.max(line)))
+                // A list in a list has no line of its own.
+                let lines = items.iter().map(|item| (item, item.line.max(line)));
+                lines
+                    .filter_map(|(item, line)| Some((self.item(path, item, line)?, line)))
                     .collect()
             }
             Some((_, line)) => {
@@ -94,7 +101,8 @@ impl<'a> Reader<'a> {
                 Vec::new()
             }
         };
-        self.effective.set(path, texts.iter().map(|text| escape(text)).collect::<Vec<_>>());
+        let shown = texts.iter().map(|(scalar, _)| escape(&scalar.expanded.text));
+        self.effective.set(path, shown.collect::<Vec<_>>());
         texts
     }
 
@@ -107,7 +115,7 @@ impl<'a> Reader<'a> {
                 .filter_map(|entry| {
                     let path = format!("{path}.{}", shown_key(&entry.key));
                     let value = self.item(&path, &entry.value, entry.value.line)?;
-                    Some((entry.key.clone(), value, entry.value.line))
+                    Some((entry.key.clone(), value.expanded.text, entry.value.line))
                 })
                 .collect(),
             Some((_, line)) => {
@@ -164,13 +172,13 @@ impl<'a> Reader<'a> {
     }
 
     /// One text of a list or a table.
-    fn item(&mut self, path: &str, node: &Node, line: usize) -> Option<String> {
+    fn item(&mut self, path: &str, node: &Node, line: usize) -> Option<Scalar> {
         let scalar = self.expanded(path, node, line)?;
-        let Kind::Text(text) = scalar.kind else {
+        if !matches!(scalar.kind, Kind::Text(_)) {
             self.refuse_at(path, line, not_text(&scalar.kind));
             return None;
-        };
-        Some(text)
+        }
+        Some(scalar)
     }
 }
 

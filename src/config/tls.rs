@@ -75,6 +75,7 @@ fn judged(
             Err(message) => message.to_owned(),
         },
     };
-    reader.refuse(key, format!("{}: {message}", path.display()));
+    let shown = reader.unless_from_outside(key, path.display().to_string());
+    reader.refuse(key, format!("{shown}: {message}"));
     None
 }

@@ -126,6 +126,12 @@ impl Reader<'_> {
         value
     }
 
+    /// `shown`; or the variable's name if the value of `path` came from the environment: it may be a secret
+    /// in the wrong place.
+    pub(super) fn unless_from_outside(&mut self, path: &str, shown: String) -> String {
+        self.scalar(path).and_then(|scalar| variable(&scalar)).unwrap_or(shown)
+    }
+
     /// A value that isn't secret: messages quote it if it stands in the file.
     pub(super) fn read<T>(
         &mut self,
@@ -170,10 +176,15 @@ fn resolved(text: &str) -> Kind {
     }
 }
 
+/// Where a value came from, if it isn't the file.
+fn variable(scalar: &Scalar) -> Option<String> {
+    scalar.expanded.names.first().map(|name| format!("the value of ${{{name}}}"))
+}
+
 /// The value as a message may show it: what came from the environment isn't shown.
-fn quoted(scalar: &Scalar) -> String {
-    if let Some(name) = scalar.expanded.names.first() {
-        return format!("the value of ${{{name}}}");
+pub(super) fn quoted(scalar: &Scalar) -> String {
+    if let Some(variable) = variable(scalar) {
+        return variable;
     }
     match &scalar.kind {
         Kind::Text(text) if text.chars().count() > MOST_QUOTED => {
