@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::{
     commit::Value,
     leaf::leaf,
     losses::Losses,
     meta::{Closed, Counts, Meta},
     reading::Reading,
-    record::{self, HEADER, MAGIC},
+    record::{self, HEADER, MAGIC, block::pieces::Piece},
     salvage::{self, Salvage},
 };
 
@@ -57,6 +59,19 @@ pub fn salvage(bytes: &[u8]) {
     let values = salvage.into_values();
     assert!(values.is_ok(), "what was salvaged can be written");
     read(values.unwrap_or_default());
+}
+
+/// Reads pieces of blocks in the order in which they stand there, as a scan would meet them.
+pub fn pieces(bytes: &[u8]) {
+    let mut reading = Reading::default();
+    for at in memmem::find_iter(bytes, &MAGIC) {
+        let Ok(piece) = Piece::parse(&bytes[at..]) else { continue };
+        let value = &bytes[at..at + piece.length()];
+        reading.take(record::key(piece.of.seqs.0, piece.index).to_vec(), value);
+    }
+    let count = reading.values.len();
+    assert!(reading.found.iter().all(|found| found.last_value < count));
+    assert!(reading.damaged.iter().all(|value| *value < count));
 }
 
 fn read(values: Vec<Value>) {

@@ -7,7 +7,13 @@ use memchr::memmem;
 
 use super::{
     reading::Reading,
-    record::{self, MAGIC, block::Block},
+    record::{
+        self, MAGIC,
+        block::{
+            Block,
+            pieces::{Piece, Scattered},
+        },
+    },
     window::Window,
 };
 
@@ -29,7 +35,7 @@ pub(super) fn leaf(
     let mut found = Frames::default();
     // A record that isn't whole takes room and gives no entry.
     let (most, room) = (max_samples.saturating_mul(2), max_bytes.saturating_mul(2));
-    let (mut rest, mut to) = (bytes, seqs.end);
+    let (mut rest, mut to, mut pieces) = (bytes, seqs.end, Scattered::default());
     while let Some(at) = memmem::find(rest, &MAGIC) {
         rest = &rest[at..];
         if let Ok(block) = Block::parse(rest) {
@@ -38,6 +44,19 @@ pub(super) fn leaf(
                 to = found.keep_lowest(most, room).unwrap_or(to);
             }
             rest = &rest[block.length()..];
+            continue;
+        }
+        if let Ok(piece) = Piece::parse(rest) {
+            let (first, last) = piece.of.seqs;
+            if first < to
+                && last >= seqs.start
+                && let Some(block) = pieces.add(&piece)
+                && let Ok(block) = Block::parse_joined(&block)
+            {
+                found.add_block(&block, seqs.start..to);
+                to = found.keep_lowest(most, room).unwrap_or(to);
+            }
+            rest = &rest[piece.length()..];
             continue;
         }
         let Ok(part) = record::parse_frame(rest) else {

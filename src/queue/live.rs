@@ -123,7 +123,7 @@ impl Live {
     fn find_end(&mut self) -> Result<(), StorageError> {
         let (from, to) = (record::key(self.meta.next_seq, 0), record::key(u64::MAX, u16::MAX));
         while let Some((key, value)) = self.generation.last(&from, &to)? {
-            if let Some((seq, running_total)) = last_whole(&value)? {
+            if let Some((seq, running_total)) = last_whole(&self.frames_of(value)?)? {
                 if seq < self.meta.next_seq {
                     return Err(StorageError::Damaged("its last value has an old number".into()));
                 }
@@ -153,7 +153,7 @@ impl Live {
     /// Writes values in one atomic step, which a killed process doesn't lose; [`Self::sync`] makes
     /// it survive a power cut. A record of which the last part is missing doesn't count.
     pub(super) fn append(&mut self, values: Vec<Value>) -> Result<(), StorageError> {
-        let loose = values.iter().filter(|(_, value)| block::is_loose(value));
+        let loose = values.iter().filter(|(_, value)| block::loose(value).is_some());
         let loose: Vec<_> = loose.filter_map(|(key, _)| record::parse_key(key)).collect();
         let keys: Vec<_> = values.iter().map(|(key, _)| *key).collect();
         let changes =
@@ -233,10 +233,9 @@ impl Live {
     }
 }
 
-/// The sequence number and running total of the last record that ends in `value`.
-fn last_whole(value: &[u8]) -> Result<Option<(u64, u64)>, StorageError> {
-    let frames = block::frames_of(value);
-    let (mut end, mut rest) = (None, &frames[..]);
+/// The sequence number and running total of the last record that ends in `frames`.
+fn last_whole(frames: &[u8]) -> Result<Option<(u64, u64)>, StorageError> {
+    let (mut end, mut rest) = (None, frames);
     while !rest.is_empty() {
         match record::parse_frame(rest) {
             Ok(part) => {

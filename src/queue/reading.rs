@@ -5,16 +5,40 @@ use std::sync::Arc;
 
 use super::{
     Entry,
-    record::{self, Assembly, MAGIC, Part, block},
+    record::{
+        self, Assembly, MAGIC, Part,
+        block::{
+            self, Block,
+            pieces::{Joined, Piece},
+        },
+    },
 };
 
-/// An entry with the keys of the values that hold it: the first and how many.
+/// An entry with the values that hold it.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     /// The entry.
     pub(super) entry: Entry,
-    /// Index into [`Reading::keys`] of the first value that holds a part of it.
+    /// Index into [`Reading::values`] of the first value that holds a part of it.
     pub(super) first_value: usize,
+    /// And of the last.
+    pub(super) last_value: usize,
+}
+
+/// A value that was read, or all pieces of a block.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    /// Its key, that of the first piece.
+    pub(super) key: Vec<u8>,
+    /// The keys of the pieces behind the first.
+    pub(super) more: Vec<Vec<u8>>,
+}
+
+impl Stored {
+    /// Its keys, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.key).chain(&self.more).map(Vec::as_slice)
+    }
 }
 
 /// Puts records together from the values of a scan.
@@ -22,8 +46,9 @@ pub(super) struct Found {
 pub(super) struct Reading {
     assembly: Assembly,
     assembly_from: usize,
-    /// Keys of all values so far.
-    pub(super) keys: Vec<Vec<u8>>,
+    pieces: Joined,
+    /// All values so far.
+    pub(super) values: Vec<Stored>,
     /// Entries so far, in order.
     pub(super) found: Vec<Found>,
     /// Payload bytes of `found`.
@@ -35,11 +60,50 @@ pub(super) struct Reading {
 impl Reading {
     /// Takes the next value of the scan.
     pub(super) fn take(&mut self, key: Vec<u8>, value: &[u8]) {
-        let index = self.keys.len();
-        let mut expected = record::parse_key(&key);
-        self.keys.push(key);
-        let frames = block::frames_of(value);
-        let mut rest = &frames[..];
+        if let Ok(piece) = Piece::parse(value) {
+            return self.take_piece(key, &piece);
+        }
+        if self.pieces.is_open() {
+            self.note_damage(self.values.len() - 1);
+            self.pieces = Joined::default();
+        }
+        let expected = record::parse_key(&key);
+        self.values.push(Stored { key, more: Vec::new() });
+        self.take_frames(expected, &block::frames_of(value));
+    }
+
+    /// Takes the next value, a piece of a block.
+    fn take_piece(&mut self, key: Vec<u8>, piece: &Piece<'_>) {
+        let is_its_key = record::parse_key(&key) == Some((piece.of.seqs.0, piece.index));
+        let is_open = self.pieces.is_open();
+        match self.values.last_mut() {
+            Some(block) if is_open && piece.index > 0 => block.more.push(key),
+            _ => {
+                if is_open {
+                    self.note_damage(self.values.len() - 1);
+                }
+                self.values.push(Stored { key, more: Vec::new() });
+            }
+        }
+        let block = if is_its_key { self.pieces.push(piece).ok() } else { None };
+        let frames = match block {
+            // More are to come.
+            Some(None) => return,
+            Some(Some(block)) => Block::parse_joined(&block).and_then(|block| block.frames()).ok(),
+            None => None,
+        };
+        if let Some(frames) = frames {
+            self.take_frames(Some((piece.of.seqs.0, 0)), &frames);
+        } else {
+            self.pieces = Joined::default();
+            self.note_damage(self.values.len() - 1);
+        }
+    }
+
+    /// Takes the frames of the last value.
+    fn take_frames(&mut self, mut expected: Option<(u64, u16)>, frames: &[u8]) {
+        let index = self.values.len() - 1;
+        let mut rest = frames;
         while !rest.is_empty() {
             let expected = expected.take();
             let Ok(part) = record::parse_frame(rest) else {
@@ -80,7 +144,8 @@ impl Reading {
                 bytes: done.bytes,
                 sample: Arc::new(done.record.sample),
             };
-            self.found.push(Found { entry, first_value: self.assembly_from });
+            let (first_value, last_value) = (self.assembly_from, value);
+            self.found.push(Found { entry, first_value, last_value });
         }
         Some(())
     }

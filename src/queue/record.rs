@@ -152,61 +152,112 @@ pub fn frames(
     running_total: u64,
     payload: &[u8],
 ) -> impl Iterator<Item = (u16, Vec<u8>)> {
-    let chunks = payload.chunks(MAX_PART);
-    let count = u16::try_from(chunks.len()).unwrap_or(u16::MAX);
-    (0..count).zip(chunks).map(move |(index, chunk)| {
-        (index, frame(&Part { version: VERSION, seq, index, count, running_total, payload: chunk }))
+    parts(VERSION, seq, running_total, payload).map(|part| (part.index, frame(&part)))
+}
+
+/// How the payload of a record is cut, in every version.
+fn parts(
+    version: u8,
+    seq: u64,
+    running_total: u64,
+    payload: &[u8],
+) -> impl Iterator<Item = Part<'_>> {
+    // Nothing is a part, too.
+    let nothing = payload.is_empty().then_some(payload);
+    let chunks = payload.chunks(MAX_PART).chain(nothing);
+    let count = u16::try_from(payload.len().div_ceil(MAX_PART)).unwrap_or(u16::MAX).max(1);
+    (0..count).zip(chunks).map(move |(index, payload)| Part {
+        version,
+        seq,
+        index,
+        count,
+        running_total,
+        payload,
     })
 }
 
 fn frame(part: &Part<'_>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + part.payload.len());
-    let length = u32::try_from(part.payload.len()).unwrap_or(u32::MAX);
+    let numbers = (part.seq, part.running_total);
+    framed([part.version, 0], [part.index, part.count], numbers, part.payload)
+}
+
+/// `content` behind a header: of a part, of a block or of a piece of one.
+fn framed(
+    [version, kind]: [u8; 2],
+    [index, count]: [u16; 2],
+    numbers: (u64, u64),
+    content: &[u8],
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + content.len());
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     bytes.extend(MAGIC);
-    bytes.extend([part.version, 0]);
-    bytes.extend(part.index.to_le_bytes());
-    bytes.extend(part.count.to_le_bytes());
-    bytes.extend(part.seq.to_le_bytes());
-    bytes.extend(part.running_total.to_le_bytes());
+    bytes.extend([version, kind]);
+    bytes.extend(index.to_le_bytes());
+    bytes.extend(count.to_le_bytes());
+    bytes.extend(numbers.0.to_le_bytes());
+    bytes.extend(numbers.1.to_le_bytes());
     bytes.extend(length.to_le_bytes());
-    let crc = checksum(&bytes, part.payload);
+    let crc = checksum(&bytes, content);
     bytes.extend(crc.to_le_bytes());
-    bytes.extend(part.payload);
+    bytes.extend(content);
     bytes
 }
 
 /// Reads the frame at the start of `bytes`; what follows it is left alone.
 pub fn parse_frame(bytes: &[u8]) -> Result<Part<'_>, DecodeError> {
+    let found = unframed(bytes, |version, kind| {
+        let is_block = version <= VERSION && block::is_block(version, kind);
+        (!is_block).then(|| longest(version))
+    })?;
+    let Framed { version, numbers: (seq, running_total), content: payload, .. } = found;
+    let [index, count] = found.places;
+    if index >= count || seq.max(running_total) > MAX_NUMBER || version == 0 {
+        return Err(DecodeError::Damaged("impossible header"));
+    }
+    Ok(Part { version, seq, index, count, running_total, payload })
+}
+
+/// What [`framed`] wrote, with a right checksum.
+struct Framed<'a> {
+    version: u8,
+    kind: u8,
+    places: [u16; 2],
+    numbers: (u64, u64),
+    content: &'a [u8],
+}
+
+/// What [`framed`] wrote at the start of `bytes`. `longest` says for a version and a kind how long its
+/// content may be, or that it isn't what is looked for.
+fn unframed(
+    bytes: &[u8],
+    longest: impl FnOnce(u8, u8) -> Option<usize>,
+) -> Result<Framed<'_>, DecodeError> {
     let header =
         bytes.first_chunk::<HEADER>().ok_or(DecodeError::Damaged("shorter than a header"))?;
     if header[..4] != MAGIC {
         return Err(DecodeError::Damaged("no magic number"));
     }
-    let [index, count] =
-        [u16::from_le_bytes([header[6], header[7]]), u16::from_le_bytes([header[8], header[9]])];
+    let [version, kind] = [header[4], header[5]];
+    let longest = longest(version, kind).ok_or(DecodeError::Damaged("of another kind"))?;
     let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
-    if length > longest(header[4]) {
+    // Before the checksum: where every place of a file claims to be a frame of all that follows, checksums
+    // take hours.
+    if length > longest {
         return Err(DecodeError::Damaged("longer than any part"));
     }
-    let payload = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
-    if checksum(&header[..HEADER - 4], payload) != le_u32(header, 30) {
+    let content = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
+    if checksum(&header[..HEADER - 4], content) != le_u32(header, 30) {
         return Err(DecodeError::Damaged("wrong checksum"));
     }
-    if header[4] > VERSION {
-        return Err(DecodeError::LaterVersion(header[4]));
+    if version > VERSION {
+        return Err(DecodeError::LaterVersion(version));
     }
-    if block::is_block(header[4], header[5]) {
-        return Err(DecodeError::Damaged("a block"));
-    }
-    let (seq, running_total) = (le_u64(header, 10), le_u64(header, 18));
-    if index >= count || seq.max(running_total) > MAX_NUMBER || header[4] == 0 {
-        return Err(DecodeError::Damaged("impossible header"));
-    }
-    Ok(Part { version: header[4], seq, index, count, running_total, payload })
+    let places = [6, 8].map(|at| u16::from_le_bytes([header[at], header[at + 1]]));
+    let numbers = (le_u64(header, 10), le_u64(header, 18));
+    Ok(Framed { version, kind, places, numbers, content })
 }
 
-/// The longest content of a value of `version`. It is judged before the checksum: where every place of a
-/// file claims to be a frame of all that follows, checksums take hours.
+/// The longest content of a value of `version`.
 fn longest(version: u8) -> usize {
     if version > VERSION { LONGEST_LATER } else { MAX_PART }
 }

@@ -15,7 +15,13 @@ use super::{
     meta::Meta,
     press,
     reading::Reading,
-    record::{self, DecodeError, MAGIC, MAX_VALUE, SEAL, block::Block},
+    record::{
+        self, DecodeError, MAGIC, MAX_VALUE, SEAL,
+        block::{
+            Block,
+            pieces::{Piece, Scattered},
+        },
+    },
 };
 
 /// How [`MAGIC`] and [`SEAL`] begin.
@@ -33,7 +39,9 @@ pub(super) fn highest_seq(bytes: &[u8]) -> Result<Option<u64>, StorageError> {
                 return Err(StorageError::LaterVersion(version));
             }
             Err(DecodeError::Damaged(_)) => {
-                highest = highest.max(Block::parse(&bytes[at..]).ok().map(|block| block.seqs.1));
+                let block = Block::parse(&bytes[at..]).ok().map(|block| block.seqs.1);
+                let piece = Piece::parse(&bytes[at..]).ok().filter(Piece::is_last);
+                highest = highest.max(block).max(piece.map(|piece| piece.of.seqs.1));
             }
             Ok(_) => {}
         }
@@ -89,7 +97,7 @@ impl Salvage {
     fn in_bytes(bytes: &[u8]) -> Result<Self, u8> {
         let mut parts = Parts::new();
         let (mut meta, mut losses): (Option<Meta>, Option<Losses>) = (None, None);
-        let (mut rest, mut torn) = (bytes, 0);
+        let (mut rest, mut torn, mut pieces) = (bytes, 0, Scattered::default());
         while let Some(at) = memmem::find(rest, COMMON) {
             rest = &rest[at..];
             if let Ok(block) = Block::parse(rest)
@@ -97,6 +105,15 @@ impl Salvage {
             {
                 take_frames(&mut parts, &frames);
                 rest = &rest[block.length()..];
+                continue;
+            }
+            if let Ok(piece) = Piece::parse(rest) {
+                if let Some(block) = pieces.add(&piece)
+                    && let Ok(frames) = Block::parse_joined(&block).and_then(|block| block.frames())
+                {
+                    take_frames(&mut parts, &frames);
+                }
+                rest = &rest[piece.length()..];
                 continue;
             }
             match record::parse_frame(rest) {

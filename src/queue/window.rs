@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use super::{
     Entry,
     generation::StorageError,
-    reading::{Found, Reading},
-    record::{self, block},
+    reading::{Found, Reading, Stored},
+    record::{
+        self,
+        block::{self, pieces},
+    },
 };
 
 /// A value that changes when entries leave: its key, and what is left of it.
@@ -18,9 +21,8 @@ pub(super) type Rewrite = (Vec<u8>, Option<Vec<u8>>);
 pub(super) struct Window {
     /// Entries in order.
     pub(super) entries: Vec<Entry>,
-    keys: Vec<Vec<u8>>,
-    /// For each entry the values that hold it (indices into `keys`), and for the last value the
-    /// entries that share it.
+    values: Vec<Stored>,
+    /// For each entry the values that hold it (indices into `values`).
     places: BTreeMap<u64, Place>,
     /// Values of which something couldn't be read.
     pub(super) damaged: usize,
@@ -43,21 +45,19 @@ impl Window {
         };
         let count = reading.found.iter().take(max_samples).take_while(fits).count();
         let places = reading.found.iter().map(|found| {
-            let last = (found.first_value..)
-                .nth(parts(found.entry.bytes) - 1)
-                .unwrap_or(found.first_value);
-            (found.entry.seq, Place { first: found.first_value, last, bytes: found.entry.bytes })
+            let Found { entry, first_value: first, last_value: last } = found;
+            (entry.seq, Place { first: *first, last: *last, bytes: entry.bytes })
         });
         let places = places.collect();
         reading.found.truncate(count.max(1));
         let entries = reading.found.into_iter().map(|found| found.entry).collect();
-        Self { entries, keys: reading.keys, places, damaged: reading.damaged.len() }
+        Self { entries, values: reading.values, places, damaged: reading.damaged.len() }
     }
 
     /// The sequence number from which a scan finds the first entry that hasn't left.
     pub(super) fn head(&self) -> Option<u64> {
         let place = self.places.values().next()?;
-        let (seq, _) = record::parse_key(self.keys.get(place.first)?)?;
+        let (seq, _) = record::parse_key(&self.values.get(place.first)?.key)?;
         Some(seq)
     }
 
@@ -108,27 +108,35 @@ impl Window {
         values.dedup();
         let mut changes = Vec::with_capacity(values.len());
         for value in values {
-            let Some(key) = self.keys.get(value) else { continue };
+            let Some(stored) = self.values.get_mut(value) else { continue };
             let shared =
                 self.places.values().any(|place| (place.first..=place.last).contains(&value));
-            let rest = if shared { read(key)?.map(|old| without(&old, gone)) } else { None };
-            changes.push((key.clone(), None));
-            if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
-                let Ok(first) = record::parse_frame(&rest) else { continue };
-                let moved = record::key(first.seq, first.index).to_vec();
-                changes.push((moved.clone(), Some(block::rest(rest)?)));
-                self.keys[value] = moved;
+            let rest = if shared { without(stored, gone, &read)? } else { Vec::new() };
+            changes.extend(stored.keys().map(|key| (key.to_vec(), None)));
+            if rest.is_empty() {
+                continue;
             }
+            let rest = block::rest(rest)?;
+            let mut keys = rest.iter().map(|(key, _)| key.to_vec());
+            let key = keys.next().unwrap_or_default();
+            *stored = Stored { key, more: keys.collect() };
+            changes.extend(rest.into_iter().map(|(key, value)| (key.to_vec(), Some(value))));
         }
         Ok(changes)
     }
 }
 
-/// The frames of a value but those of `gone`.
-fn without(value: &[u8], gone: &[u64]) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let frames = block::frames_of(value);
-    let mut rest = &frames[..];
+/// The frames of a value or a block but those of `gone`; none if they can't be read.
+fn without<V: std::ops::Deref<Target = [u8]>>(
+    stored: &Stored,
+    gone: &[u64],
+    read: impl Fn(&[u8]) -> Result<Option<V>, StorageError>,
+) -> Result<Vec<u8>, StorageError> {
+    let values = stored.keys().map(read).collect::<Result<Option<Vec<V>>, _>>()?;
+    let Some(values) = values else { return Ok(Vec::new()) };
+    let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
+    let frames = pieces::frames_of(&values);
+    let (mut kept, mut rest) = (Vec::new(), &frames[..]);
     while let Ok(part) = record::parse_frame(rest) {
         let (frame, behind) = rest.split_at(part.frame_length());
         if gone.binary_search(&part.seq).is_err() {
@@ -136,10 +144,5 @@ fn without(value: &[u8], gone: &[u64]) -> Vec<u8> {
         }
         rest = behind;
     }
-    kept
-}
-
-fn parts(bytes: u64) -> usize {
-    let parts = bytes.div_ceil(record::MAX_PART as u64).max(1);
-    usize::try_from(parts).unwrap_or(usize::MAX)
+    Ok(kept)
 }

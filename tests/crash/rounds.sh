@@ -102,6 +102,11 @@ report() {
     if [[ -n ${RESULTS:-} ]]; then echo "$1" >> "$RESULTS"; fi
 }
 
+# pieces DIRECTORY: how many pieces of blocks stand in the files of a queue, old ones included.
+pieces() {
+    cat "$1"/gen-*/db | { LC_ALL=C grep -aoP 'cQr\x01\x04\x03' || true; } | wc -l
+}
+
 # confirmed JOURNAL...: how many samples were confirmed.
 confirmed() {
     touch "$@"

@@ -4,11 +4,14 @@ use super::Live;
 use crate::clock::{Moment, Stamp};
 use crate::queue::{
     commit::Value,
-    generation::StorageError,
+    generation::{self, StorageError},
     reading::Reading,
     record::{
         self,
-        block::{self, Block},
+        block::{
+            Block,
+            pieces::{self, Joined, Piece},
+        },
     },
     window::Window,
 };
@@ -40,7 +43,7 @@ impl Live {
         let Some((_, value)) = self.generation.last(&from, &record::key(seq, u16::MAX))? else {
             return Ok(false);
         };
-        let frames = block::frames_of(&value);
+        let frames = self.frames_of(value)?;
         let mut rest = &frames[..];
         while let Ok(part) = record::parse_frame(rest) {
             if part.seq == seq {
@@ -49,6 +52,19 @@ impl Live {
             rest = &rest[part.frame_length()..];
         }
         Ok(false)
+    }
+
+    /// The frames in a value of its, or in the block of which it is a piece.
+    pub(super) fn frames_of(&self, value: generation::Value) -> Result<Vec<u8>, StorageError> {
+        let values = match Piece::parse(&value) {
+            Ok(piece) => {
+                let read = |key: record::Key| self.generation.get(&key).transpose();
+                piece.keys().filter_map(read).collect::<Result<Vec<_>, _>>()?
+            }
+            Err(_) => vec![value],
+        };
+        let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
+        Ok(pieces::frames_of(&values))
     }
 
     /// How many entries a scan finds whole; [`Self::counts`] says how many there should be.
@@ -98,11 +114,19 @@ struct Tally {
     records: u64,
     /// The part that comes next of a record that was begun.
     next: Option<(u64, u16)>,
+    pieces: Joined,
 }
 
 impl Tally {
     /// Takes the next value of a scan.
     fn take(&mut self, value: &[u8]) {
+        if let Ok(piece) = Piece::parse(value) {
+            self.next = None;
+            if let Ok(Some(block)) = self.pieces.push(&piece) {
+                self.records += Block::parse_joined(&block).map_or(0, |block| block.records.into());
+            }
+            return;
+        }
         if let Ok(block) = Block::parse(value) {
             self.next = None;
             self.records += u64::from(block.records);

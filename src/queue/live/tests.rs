@@ -1,7 +1,10 @@
 //! What a generation believes of its own file, and what it writes in one step.
 
 use super::*;
-use crate::queue::{meta::Leaves, recovery};
+use crate::{
+    queue::{meta::Leaves, recovery},
+    sample::{Cpu, CpuTimes, LogicalCpu, Ticks},
+};
 
 fn value(version: u8) -> Vec<u8> {
     let mut frames: Vec<_> = record::frames(7, 300, b"payload").map(|(_, frame)| frame).collect();
@@ -122,6 +125,22 @@ pub(in crate::queue) fn sample() -> crate::sample::Sample {
         interval: std::time::Duration::from_secs(5),
         metrics: crate::sample::Metrics::Cpu(crate::sample::Cpu::default()),
     }
+}
+
+/// [`sample`] of a machine with so many processors, at its `tick`th tick.
+pub(in crate::queue) fn wide(processors: u32, tick: u64) -> crate::sample::Sample {
+    let processor = |id: u32| {
+        let mut rng = fastrand::Rng::with_seed(id.into());
+        let mut counter = |a_tick| Ticks(rng.u64(1 << 20..1 << 26) + tick * rng.u64(0..a_tick));
+        let [user, system, idle] = [300, 40, 500].map(&mut counter);
+        let time =
+            CpuTimes { user, system, idle, softirq: Some(counter(9)), ..CpuTimes::default() };
+        let utilization = Some(f32::from(u16::try_from(tick * 37 % 9_999).unwrap_or(0)) / 10_000.0);
+        LogicalCpu { id, utilization, time }
+    };
+    let cpus = (processors > 0).then(|| (0..processors).map(processor).collect());
+    let metrics = crate::sample::Metrics::Cpu(Cpu { cpus, ..Cpu::default() });
+    crate::sample::Sample { metrics, ..sample() }
 }
 
 /// A queue of one part with `count` entries, to which `change` did something.

@@ -1,24 +1,27 @@
-//! A block: a value that holds many small records in the room of a few, each told by its difference to
-//! one that is like it, compressed with zstd. A block can be found and judged in raw bytes, as a frame
-//! can, and what is read of it are frames again.
+//! A block: it holds many records in the room of a few, each told by its difference to one that is like
+//! it, compressed with zstd. It is a value, or several when it is longer than one (see [`pieces`]). It
+//! can be found and judged in raw bytes, as a frame can, and what is read of it are frames again.
 
 use std::{borrow::Cow, io};
 
 use super::{
-    DecodeError, HEADER, MAGIC, MAX_NUMBER, MAX_VALUE, VERSION, checksum, le_u32, le_u64,
-    parse_frame,
+    DecodeError, Framed, HEADER, Key, MAX_NUMBER, MAX_PART, MAX_VALUE, VERSION, framed, key,
+    parse_frame, unframed,
 };
 
 mod delta;
+pub mod pieces;
 
 /// What stands behind the version of a block; 0 in that of a frame.
 const KIND: u8 = 2;
 /// Of blocks of version 3, which are read and no longer written: frames, one behind the other.
 const FRAMES: u8 = 1;
+/// Of a piece of a block.
+const PIECE: u8 = 3;
 /// Most bytes of frames that go into a block.
-pub const MAX_FRAMES: usize = 16 << 10;
-/// A new block is at most so long: one that loses some of its records must still fit a value.
-pub const MAX_NEW: usize = MAX_VALUE - 512;
+pub const MAX_FRAMES: usize = 64 << 10;
+/// The longest block: so many values go into one atomic step, beside the removal of others.
+pub const MAX_BLOCK: usize = 6 * pieces::MAX_CONTENT;
 /// A level that takes some 10 µs a kilobyte; those above save 2 %.
 const LEVEL: i32 = 3;
 
@@ -33,41 +36,37 @@ pub struct Block<'a> {
     packed: &'a [u8],
 }
 
-/// Whether a header with this version and kind is that of a block.
+/// Whether a header with this version and kind is that of a block or of a piece of one.
 pub(super) fn is_block(version: u8, kind: u8) -> bool {
     match kind {
         FRAMES => version >= 3,
-        KIND => version >= 4,
+        KIND | PIECE => version >= 4,
         _ => false,
     }
 }
 
 impl<'a> Block<'a> {
-    /// Reads the block at the start of `bytes`; what follows it is left alone.
+    /// Reads the block at the start of `bytes`, a value; what follows it is left alone.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let header =
-            bytes.first_chunk::<HEADER>().ok_or(DecodeError::Damaged("shorter than a header"))?;
-        if header[..4] != MAGIC || !is_block(header[4], header[5]) {
-            return Err(DecodeError::Damaged("no block"));
-        }
-        let length = usize::try_from(le_u32(header, 26)).unwrap_or(usize::MAX);
-        // Before the checksum, as of frames. What is left of a block is shorter than it was.
-        if length > 2 * MAX_VALUE {
-            return Err(DecodeError::Damaged("longer than any block"));
-        }
-        let packed = bytes[HEADER..].get(..length).ok_or(DecodeError::Damaged("cut short"))?;
-        if checksum(&header[..HEADER - 4], packed) != le_u32(header, 30) {
-            return Err(DecodeError::Damaged("wrong checksum"));
-        }
-        if header[4] > VERSION {
-            return Err(DecodeError::LaterVersion(header[4]));
-        }
-        let seqs = (le_u64(header, 10), le_u64(header, 18));
+        // A little longer than a value is one that an earlier build wrote again.
+        Self::parse_up_to(bytes, 2 * MAX_VALUE)
+    }
+
+    /// Reads a block whose pieces were put together. What is left of one may be longer than
+    /// [`MAX_BLOCK`], as its first record is told in full; but no block is longer than its frames.
+    pub fn parse_joined(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::parse_up_to(bytes, MAX_FRAMES + MAX_FRAMES / 128)
+    }
+
+    fn parse_up_to(bytes: &'a [u8], most: usize) -> Result<Self, DecodeError> {
+        let found = unframed(bytes, |version, kind| {
+            (is_block(version, kind) && kind != PIECE).then_some(most)
+        })?;
+        let Framed { kind, places: [_, records], numbers: seqs, content: packed, .. } = found;
         if seqs.0 > seqs.1 || seqs.1 > MAX_NUMBER {
             return Err(DecodeError::Damaged("impossible header"));
         }
-        let records = u16::from_le_bytes([header[8], header[9]]);
-        Ok(Self { seqs, records, kind: header[5], packed })
+        Ok(Self { seqs, records, kind, packed })
     }
 
     /// Length of the whole block.
@@ -90,32 +89,82 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The sequence numbers of the first and the last of `frames`, and how many they are, if they are whole
-/// small records in order, and nothing else.
+/// A record whose frames follow one another.
+struct Whole<'a> {
+    version: u8,
+    seq: u64,
+    running_total: u64,
+    payload: Cow<'a, [u8]>,
+    /// Where its last frame ends.
+    end: usize,
+}
+
+/// The records at the start of `frames`, until one isn't whole or not cut as a record is.
+fn whole(frames: &[u8]) -> impl Iterator<Item = Whole<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let first = parse_frame(&frames[at..]).ok().filter(|part| part.index == 0)?;
+        at += first.frame_length();
+        let mut payload = Cow::Borrowed(first.payload);
+        for index in 1..first.count {
+            let part = parse_frame(&frames[at..]).ok()?;
+            let follows = (part.version, part.seq, part.index, part.count, part.running_total)
+                == (first.version, first.seq, index, first.count, first.running_total);
+            if !follows || payload.len() != usize::from(index) * MAX_PART {
+                return None;
+            }
+            payload.to_mut().extend(part.payload);
+            at += part.frame_length();
+        }
+        let parts = payload.len().div_ceil(MAX_PART).max(1);
+        (parts == usize::from(first.count)).then_some(Whole {
+            version: first.version,
+            seq: first.seq,
+            running_total: first.running_total,
+            payload,
+            end: at,
+        })
+    })
+}
+
+/// The sequence numbers of the first and the last of `frames`, and how many records they are, if they
+/// are whole records in order, and nothing else.
 fn content(frames: &[u8]) -> Option<((u64, u64), u16)> {
-    let (mut rest, mut found) = (frames, None);
-    while !rest.is_empty() {
-        let part = parse_frame(rest).ok().filter(|part| part.count == 1)?;
+    let (mut found, mut end) = (None, 0);
+    for record in whole(frames) {
         found = match found {
-            None => Some(((part.seq, part.seq), 1)),
-            Some(((first, last), records)) if last < part.seq => {
-                Some(((first, part.seq), records + 1))
+            None => Some(((record.seq, record.seq), 1)),
+            Some(((first, last), records)) if last < record.seq => {
+                Some(((first, record.seq), records + 1))
             }
             Some(_) => return None,
         };
-        rest = &rest[part.frame_length()..];
+        end = record.end;
     }
-    found
+    found.filter(|_| end == frames.len())
 }
 
-/// Whether `value` holds nothing but whole small records, each in a frame of its own.
+/// Where each record ends that can go into a block with those before it.
 #[must_use]
-pub fn is_loose(value: &[u8]) -> bool {
-    content(value).is_some()
+pub fn ends(frames: &[u8]) -> Vec<usize> {
+    let mut last = None;
+    let in_order = |record: &Whole<'_>| last.replace(record.seq) < Some(record.seq);
+    whole(frames).take_while(in_order).map(|record| record.end).collect()
+}
+
+/// How many records begin in `value`, if it holds nothing but frames, which may go into a block.
+#[must_use]
+pub fn loose(value: &[u8]) -> Option<usize> {
+    let (mut rest, mut records) = (value, 0);
+    while let Ok(part) = parse_frame(rest) {
+        records += usize::from(part.index == 0);
+        rest = &rest[part.frame_length()..];
+    }
+    rest.is_empty().then_some(records)
 }
 
 /// The frames in a value, whether it is a block or not. The bytes of a damaged block are given as they
-/// are: no frame is found in them.
+/// are: no frame is found in them, nor in a piece.
 #[must_use]
 pub fn frames_of(value: &[u8]) -> Cow<'_, [u8]> {
     match Block::parse(value).and_then(|block| block.frames()) {
@@ -124,29 +173,23 @@ pub fn frames_of(value: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What is left of a value: its frames as they are, or in a block where a value has no room for them.
-pub fn rest(frames: Vec<u8>) -> io::Result<Vec<u8>> {
-    if frames.len() <= MAX_VALUE { Ok(frames) } else { new(&frames) }
+/// What is left of a value or a block, with keys: its frames as they are, or a block where a value has
+/// no room for them.
+pub fn rest(frames: Vec<u8>) -> io::Result<Vec<(Key, Vec<u8>)>> {
+    if frames.len() > MAX_VALUE {
+        return pieces::cut(new(&frames)?);
+    }
+    let first = parse_frame(&frames).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(vec![(key(first.seq, first.index), frames)])
 }
 
-/// A block of `frames`, which are whole small records in order, at most [`MAX_FRAMES`] bytes of them.
+/// A block of `frames`, which are whole records in order, at most [`MAX_FRAMES`] bytes of them. It may
+/// be longer than a value.
 pub fn new(frames: &[u8]) -> io::Result<Vec<u8>> {
     let fits = frames.len() <= MAX_FRAMES;
-    let ((first, last), records) =
-        content(frames).filter(|_| fits).ok_or(io::ErrorKind::InvalidInput)?;
-    let packed = zstd::bulk::compress(&delta::pack(frames, first), LEVEL)?;
-    let mut bytes = Vec::with_capacity(HEADER + packed.len());
-    let length = u32::try_from(packed.len()).unwrap_or(u32::MAX);
-    bytes.extend(MAGIC);
-    bytes.extend([VERSION, KIND, 0, 0]);
-    bytes.extend(records.to_le_bytes());
-    bytes.extend(first.to_le_bytes());
-    bytes.extend(last.to_le_bytes());
-    bytes.extend(length.to_le_bytes());
-    let crc = checksum(&bytes, &packed);
-    bytes.extend(crc.to_le_bytes());
-    bytes.extend(packed);
-    Ok(bytes)
+    let (seqs, records) = content(frames).filter(|_| fits).ok_or(io::ErrorKind::InvalidInput)?;
+    let packed = zstd::bulk::compress(&delta::pack(frames, seqs.0), LEVEL)?;
+    Ok(framed([VERSION, KIND], [0, records], seqs, &packed))
 }
 
 /// Whatever `told` is, it tells of few frames or none, and whole ones can be told again.

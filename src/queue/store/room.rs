@@ -10,7 +10,6 @@ use crate::queue::{
     live::{Live, Notes},
     losses::{Lost, Reason},
     meta::{Closed, Counts},
-    record::block::MAX_FRAMES,
     recovery::{self, Care, Opened},
     trouble,
 };
@@ -85,10 +84,11 @@ impl Store {
 
     /// Makes room by putting small values into a block: one step, so that nothing waits long.
     pub(in crate::queue) fn press(&mut self) -> Result<(), StorageError> {
+        let bytes = self.newest.press()?;
         if let Some(unsynced) = &mut self.unsynced {
-            unsynced.bytes += MAX_FRAMES;
+            unsynced.bytes += bytes;
         }
-        self.newest.press()
+        Ok(())
     }
 
     fn lacks_room(&self, payload: u64) -> bool {

@@ -13,4 +13,5 @@ fuzz_target!(|bytes: &[u8]| {
     }
     fuzzing::salvage(&bytes);
     fuzzing::pages(&bytes);
+    fuzzing::pieces(&bytes);
 });

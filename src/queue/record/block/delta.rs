@@ -5,9 +5,12 @@
 //! bytes come back as well; they only take more room. What each byte means is written down in
 //! `docs/on-disk-format.md`.
 
-use std::{cmp::Reverse, ops::Range};
+use std::{cmp::Reverse, collections::VecDeque};
 
-use super::super::{Part, frame, parse_frame};
+use super::{
+    super::{frame, parts},
+    whole,
+};
 use crate::zigzag::{unzigzag, zigzag};
 
 /// A record is compared with so many before it: two ticks of four groups.
@@ -65,21 +68,21 @@ fn tokens(payload: &[u8]) -> Vec<Token<'_>> {
     payload.split_inclusive(|byte| *byte < 0x80).map(Token::of).collect()
 }
 
-/// What tells `frames`, whole small records in order of which the first has the number `first`. It is
+/// What tells `frames`, whole records in order of which the first has the number `first`. It is
 /// never longer than they are.
 pub(super) fn pack(frames: &[u8], first: u64) -> Vec<u8> {
     let (mut packed, mut next, mut total) = (Vec::new(), first, 0_u64);
-    let (mut before, mut rest) = (Vec::new(), frames);
-    while let Ok(part) = parse_frame(rest) {
-        let expected = total.wrapping_add(part.payload.len() as u64);
-        packed.push(part.version);
-        put(&mut packed, part.seq.wrapping_sub(next));
-        put(&mut packed, zigzag(part.running_total.wrapping_sub(expected)));
-        let row = tokens(part.payload);
-        packed.extend(told(part.payload, &row, &before));
+    let records: Vec<_> = whole(frames).collect();
+    let mut before = Vec::with_capacity(records.len());
+    for record in &records {
+        let expected = total.wrapping_add(record.payload.len() as u64);
+        packed.push(record.version);
+        put(&mut packed, record.seq.wrapping_sub(next));
+        put(&mut packed, zigzag(record.running_total.wrapping_sub(expected)));
+        let row = tokens(&record.payload);
+        packed.extend(told(&record.payload, &row, &before));
         before.push(row);
-        (next, total) = (part.seq.wrapping_add(1), part.running_total);
-        rest = &rest[part.frame_length()..];
+        (next, total) = (record.seq.wrapping_add(1), record.running_total);
     }
     packed
 }
@@ -145,8 +148,8 @@ fn shift(row: &[Token<'_>], other: &[Token<'_>]) -> (usize, usize) {
 /// The frames of which `packed` tells; `None` if it doesn't, or if they are more than `most` bytes.
 pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> {
     let mut packed = Bytes(packed);
-    let (mut frames, mut next, mut total) = (Vec::with_capacity(most), first, 0_u64);
-    let mut before: Vec<Range<usize>> = Vec::new();
+    let (mut frames, mut next, mut total) = (Vec::with_capacity(most / 4), first, 0_u64);
+    let mut before: VecDeque<Vec<u8>> = VecDeque::with_capacity(BACK);
     while !packed.0.is_empty() {
         let version = packed.byte()?;
         let seq = next.checked_add(packed.number()?)?;
@@ -158,22 +161,20 @@ pub(super) fn unpack(packed: &[u8], first: u64, most: usize) -> Option<Vec<u8>> 
             }
             back => {
                 let other = before.len().checked_sub(back)?;
-                packed.payload(&frames[before[other].clone()], most)?
+                packed.payload(&before[other], most)?
             }
         };
         let running_total = total.wrapping_add(payload.len() as u64).wrapping_add(surplus);
-        frames.extend(frame(&Part {
-            version,
-            seq,
-            index: 0,
-            count: 1,
-            running_total,
-            payload: &payload,
-        }));
+        for part in parts(version, seq, running_total, &payload) {
+            frames.extend(frame(&part));
+        }
         if frames.len() > most {
             return None;
         }
-        before.push(frames.len() - payload.len()..frames.len());
+        if before.len() == BACK {
+            before.pop_front();
+        }
+        before.push_back(payload);
         (next, total) = (seq.checked_add(1)?, running_total);
     }
     Some(frames)
