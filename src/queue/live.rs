@@ -123,7 +123,7 @@ impl Live {
     fn find_end(&mut self) -> Result<(), StorageError> {
         let (from, to) = (record::key(self.meta.next_seq, 0), record::key(u64::MAX, u16::MAX));
         while let Some((key, value)) = self.generation.last(&from, &to)? {
-            if let Some((seq, running_total)) = last_whole(&self.frames_of(value)?)? {
+            if let Some((seq, running_total)) = last_whole(&self.frames_of(&key, &value)?)? {
                 if seq < self.meta.next_seq {
                     return Err(StorageError::Damaged("its last value has an old number".into()));
                 }
@@ -131,6 +131,13 @@ impl Live {
                 return Ok(());
             }
             self.generation.commit(vec![(&key, None)])?;
+        }
+        // A block that an earlier build wrote may begin before the mark and end behind it.
+        if let Some((key, value)) = self.generation.last(&record::key(0, 0), &from)?
+            && block::last_seq(&value) >= Some(self.meta.next_seq)
+            && let Some((seq, running_total)) = last_whole(&self.frames_of(&key, &value)?)?
+        {
+            (self.meta.next_seq, self.meta.running_total) = (seq + 1, running_total);
         }
         Ok(())
     }

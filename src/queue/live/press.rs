@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Live, REMOVALS_PER_SYNC};
 use crate::queue::{
-    generation::StorageError,
+    generation::{MAX_COMMIT, StorageError},
     press::{Gathered, Pressed},
     record,
 };
@@ -46,8 +46,10 @@ impl Live {
         let changes = changes.iter_mut().map(|(key, value)| (key.as_slice(), value.take()));
         self.generation.commit(changes.collect())?;
         self.loose.drain(..self.loose.partition_point(|seq| *seq <= last));
-        // What is written between two syncs has to stay below half a segment.
-        if self.unsynced_removals >= REMOVALS_PER_SYNC || written > record::MAX_VALUE {
+        // What is written between two syncs has to stay below half a segment, and the database writes large
+        // values again with each other change near them.
+        let is_large = written > record::MAX_VALUE || bytes > MAX_COMMIT;
+        if self.unsynced_removals >= REMOVALS_PER_SYNC || is_large {
             self.sync()?;
         }
         Ok(bytes)
@@ -56,9 +58,12 @@ impl Live {
     /// The values from the first that is loose, as many as follow one another and fit a block.
     fn gather(&self) -> Result<Gathered, StorageError> {
         let mut gathered = Gathered::default();
-        let (_, to) = self.bounds();
-        let first = self.loose.front().map_or(to, |seq| record::key(*seq, 0));
-        for item in self.generation.scan(&first, &to)?.take(self.loose.len() - LEFT_LOOSE) {
+        // Counted by their numbers, not as a scan meets them: some may have left in the meantime, and a block
+        // never reaches into the newest, by which the end is found.
+        let left = self.loose.len().checked_sub(LEFT_LOOSE).and_then(|at| self.loose.get(at));
+        let (Some(first), Some(left)) = (self.loose.front(), left) else { return Ok(gathered) };
+        let (first, left) = (record::key(*first, 0), record::key(*left, 0));
+        for item in self.generation.scan(&first, &left)? {
             let (key, value) = item?;
             let Ok(key) = key.as_slice().try_into() else { break };
             if !gathered.add(key, &value) {
@@ -75,7 +80,7 @@ mod tests {
     use crate::queue::{
         commit::Commit,
         live::tests::{create, meta, wide},
-        meta::Leaves,
+        meta::{Leaves, Meta},
         press,
         record::block::{self, pieces::Piece},
     };
@@ -167,6 +172,12 @@ mod tests {
             live.append(block[..first.count.into()].to_vec()).unwrap();
             live
         };
+        // As of a build whose blocks could span the end that was noted last.
+        let mut spanning = create("spanning");
+        spanning.note(Meta { next_seq: 2, ..meta() }).unwrap();
+        drop(spanning);
+        let live = Live::open(&home.path().join("spanning"), 1).unwrap();
+        assert_eq!((live.meta.next_seq, live.counts().samples), (first.seqs.1 + 1, first.seqs.1));
         drop(create("whole"));
         let live = Live::open(&home.path().join("whole"), 1).unwrap();
         assert_eq!(live.counts().samples, first.seqs.1);
@@ -174,6 +185,13 @@ mod tests {
         lacking.generation.commit(vec![(&record::key(1, 1), None)]).unwrap();
         drop(lacking);
         let opened = Live::open(&home.path().join("lacking"), 1);
+        assert!(matches!(opened, Err(StorageError::Damaged(_))));
+        // Nor does a piece count that isn't in its place: however many it says that there are, no more are
+        // asked for than there are.
+        let foreign = create("foreign");
+        foreign.generation.commit(vec![(&record::key(900, 0), Some(block[0].1.clone()))]).unwrap();
+        drop(foreign);
+        let opened = Live::open(&home.path().join("foreign"), 1);
         assert!(matches!(opened, Err(StorageError::Damaged(_))));
     }
 }

@@ -4,7 +4,7 @@ use super::Live;
 use crate::clock::{Moment, Stamp};
 use crate::queue::{
     commit::Value,
-    generation::{self, StorageError},
+    generation::StorageError,
     reading::Reading,
     record::{
         self,
@@ -40,10 +40,9 @@ impl Live {
     pub(in crate::queue) fn holds(&self, seq: u64) -> Result<bool, StorageError> {
         let (from, _) = self.bounds();
         // The value that holds it is the last one that begins at it or before.
-        let Some((_, value)) = self.generation.last(&from, &record::key(seq, u16::MAX))? else {
-            return Ok(false);
-        };
-        let frames = self.frames_of(value)?;
+        let last = self.generation.last(&from, &record::key(seq, u16::MAX))?;
+        let Some((key, value)) = last else { return Ok(false) };
+        let frames = self.frames_of(&key, &value)?;
         let mut rest = &frames[..];
         while let Ok(part) = record::parse_frame(rest) {
             if part.seq == seq {
@@ -54,15 +53,18 @@ impl Live {
         Ok(false)
     }
 
-    /// The frames in a value of its, or in the block of which it is a piece.
-    pub(super) fn frames_of(&self, value: generation::Value) -> Result<Vec<u8>, StorageError> {
-        let values = match Piece::parse(&value) {
-            Ok(piece) => {
-                let read = |key: record::Key| self.generation.get(&key).transpose();
-                piece.keys().filter_map(read).collect::<Result<Vec<_>, _>>()?
-            }
-            Err(_) => vec![value],
-        };
+    /// The frames in a value, or in the block of which it is a piece. As of a damaged value, its own bytes
+    /// are given when a piece is missing or isn't in its place.
+    pub(super) fn frames_of(&self, key: &[u8], value: &[u8]) -> Result<Vec<u8>, StorageError> {
+        let Ok(piece) = Piece::parse(value) else { return Ok(pieces::frames_of(&[value])) };
+        if record::parse_key(key) != Some((piece.of.seqs.0, piece.index)) {
+            return Ok(value.to_vec());
+        }
+        let mut values = Vec::new();
+        for key in piece.keys() {
+            let Some(value) = self.generation.get(&key)? else { return Ok(value.to_vec()) };
+            values.push(value);
+        }
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
         Ok(pieces::frames_of(&values))
     }

@@ -144,6 +144,14 @@ fn content(frames: &[u8]) -> Option<((u64, u64), u16)> {
     found.filter(|_| end == frames.len())
 }
 
+/// The sequence number of the last record of the block that `value` is, or of which it is a piece.
+#[must_use]
+pub fn last_seq(value: &[u8]) -> Option<u64> {
+    let block = Block::parse(value).map(|block| block.seqs);
+    let seqs = block.or_else(|_| pieces::Piece::parse(value).map(|piece| piece.of.seqs));
+    seqs.ok().map(|(_, last)| last)
+}
+
 /// Where each record ends that can go into a block with those before it.
 #[must_use]
 pub fn ends(frames: &[u8]) -> Vec<usize> {

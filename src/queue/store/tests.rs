@@ -134,3 +134,39 @@ fn capacity_follows_what_full_parts_take() {
     store.middle.clear();
     assert_eq!(store.stats().queue.capacity_seconds, worst, "without a full part the worst");
 }
+
+/// A sample that the server refuses stays at the front while what is behind it leaves: the values that
+/// have left must not let the newest ones be put into a block, across the end that was noted last.
+#[test]
+fn what_left_behind_a_sample_that_stays_does_not_come_back() {
+    for is_closed in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = open(home.path());
+        let agent_id = store.newest.meta.agent_id;
+        let tick = |store: &mut Store| {
+            let samples: Vec<_> = (0..4).map(sample).collect();
+            let _counted = store.append(samples.iter()).unwrap();
+            if store.wants_to_press() {
+                store.press().unwrap();
+            }
+        };
+        (0..85).for_each(|_| tick(&mut store));
+        let lent = peek(&mut store, 300);
+        assert_eq!(store.settle(&lent[1..], 0).unwrap(), 299);
+        (0..4).for_each(|_| tick(&mut store));
+        if is_closed {
+            store.rotate().unwrap();
+            (0..10).for_each(|_| tick(&mut store));
+            store.sync().unwrap();
+        }
+        let (samples, ledger) = (store.stats().queue.samples, store.stats().ledger);
+        drop(store);
+        let mut store = open(home.path());
+        assert_eq!((store.stats().queue.samples, store.stats().ledger), (samples, ledger));
+        assert_eq!(store.newest.meta.agent_id, agent_id);
+        let waiting = peek(&mut store, 10_000);
+        assert!(!waiting.iter().any(|seq| lent[1..].contains(seq)));
+        // The part that was closed, which is the oldest, or all.
+        assert_eq!(waiting.len(), 57);
+    }
+}
