@@ -1,5 +1,6 @@
 //! A page of entries out of the raw bytes of a database that is closed: the lowest numbers of a range,
-//! whatever their order in the file. It holds no more than a page and panics on no bytes.
+//! whatever their order in the file. It holds no more than a page, and where the pieces
+//! of blocks lie in the file; it panics on no bytes.
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
